@@ -1,0 +1,1 @@
+"""One file per revision, ``mNNNN_what.py``: never edited once released, never downgraded."""
