@@ -1,0 +1,1 @@
+"""Lake tables without an orchestrator: read, write, look back, roll back, evolve, mirror."""
