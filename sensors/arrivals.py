@@ -35,7 +35,7 @@ def ingested_weekly(assets: Sequence[dg.AssetsDefinition | dg.AssetSpec]) -> dg.
 def arrival_sensor(target: dg.AssetSelection) -> dg.SensorDefinition:
     """Requests the weeks that became available since it last looked, in one run.
 
-    Its cursor is the last week it requested.
+    Its cursor is the namespace and the last week that it requested there: ``local:4``.
     """
 
     @dg.sensor(
@@ -50,15 +50,18 @@ def arrival_sensor(target: dg.AssetSelection) -> dg.SensorDefinition:
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
         opened = lake.lake
         through = opened.state.arrived_through(opened.namespace, SOURCE)
-        seen = int(context.cursor) if context.cursor else FIRST_WEEK - 1
+        seen = _requested(context.cursor, opened.namespace)
         if through is None:
             yield dg.SkipReason(
                 "No week has arrived yet. `mcai demo` makes weeks available,"
                 " `mcai demo advance` the next one."
             )
             return
+        through = min(through, LAST_WEEK)
         if through <= seen:
-            yield dg.SkipReason(f"Nothing new: week {through} is the latest, and was requested.")
+            yield dg.SkipReason(
+                f"Nothing new: week {seen} ({_key(seen)}) is the latest, and was requested."
+            )
             return
         first, last = _key(seen + 1), _key(through)
         yield dg.RunRequest(
@@ -69,7 +72,7 @@ def arrival_sensor(target: dg.AssetSelection) -> dg.SensorDefinition:
                 "mcai/weeks": f"{seen + 1}-{through}",
             },
         )
-        context.update_cursor(str(through))
+        context.update_cursor(f"{opened.namespace}:{through}")
 
     return retail_arrivals
 
@@ -97,6 +100,12 @@ def weekly_schedule(target: dg.AssetSelection) -> dg.ScheduleDefinition:
         return dg.RunRequest(run_key=key, partition_key=key)
 
     return retail_weekly
+
+
+def _requested(cursor: str | None, namespace: str) -> int:
+    """The last week that was requested in this namespace, going by the sensor's cursor."""
+    named, _, week = (cursor or "").rpartition(":")
+    return int(week) if named == namespace and week.isdigit() else FIRST_WEEK - 1
 
 
 def _key(week: int) -> str:

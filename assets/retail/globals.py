@@ -12,21 +12,41 @@ from mcai_pipelines.authoring import keep_current, table
 
 SITE = "aws-us-east-1"
 KEY_PREFIX = "global"
+REFERENCE = "reference"
+"""Group of the tables that sites read: in the graph they come before the sites."""
 
 
-@table("retail/products", site=SITE, key_prefix=KEY_PREFIX, deps=[source_key("products")])
+@table(
+    "retail/products",
+    site=SITE,
+    key_prefix=KEY_PREFIX,
+    group=REFERENCE,
+    deps=[source_key("products")],
+)
 def products() -> pl.LazyFrame:
     """Attributes of each product."""
     return reference.products(source.products())
 
 
-@table("retail/promotions", site=SITE, key_prefix=KEY_PREFIX, deps=[source_key("promotions")])
+@table(
+    "retail/promotions",
+    site=SITE,
+    key_prefix=KEY_PREFIX,
+    group=REFERENCE,
+    deps=[source_key("promotions")],
+)
 def promotions() -> pl.LazyFrame:
     """Displays and mailers per product, store and week."""
     return reference.promotions(source.promotions())
 
 
-@table("retail/coupons", site=SITE, key_prefix=KEY_PREFIX, deps=[source_key("coupons")])
+@table(
+    "retail/coupons",
+    site=SITE,
+    key_prefix=KEY_PREFIX,
+    group=REFERENCE,
+    deps=[source_key("coupons")],
+)
 def coupons() -> pl.LazyFrame:
     """The products to which each coupon of a campaign applies."""
     return reference.coupons(source.coupons())
@@ -36,6 +56,7 @@ def coupons() -> pl.LazyFrame:
     "retail/campaigns",
     site=SITE,
     key_prefix=KEY_PREFIX,
+    group=REFERENCE,
     deps=[source_key("campaigns"), source_key("campaign_descriptions")],
 )
 def campaigns() -> pl.LazyFrame:

@@ -23,11 +23,12 @@ def code_version_of(function: Callable[..., Any]) -> str:
     Returns:
         Sixteen hexadecimal digits.
     """
-    return _hash_of(inspect.unwrap(function).__module__)
+    return code_version_of_module(inspect.unwrap(function).__module__)
 
 
 @cache
-def _hash_of(module_name: str) -> str:
+def code_version_of_module(module_name: str) -> str:
+    """The same for every function of an imported module, by the module's name."""
     digest = hashlib.sha256()
     for path in sorted(_files(module_name)):
         digest.update(path.read_bytes())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from mcai_pipelines.authoring.platform import current_contracts
-from mcai_pipelines.authoring.schema import asset_owners, asset_tags, column_schema
+from mcai_pipelines.authoring.schema import KINDS, asset_owners, asset_tags, column_schema
 from mcai_pipelines.errors import BadInput
 from resources.commits import COLUMN_SCHEMA
 from resources.lake import CONTRACT, SITE
@@ -35,7 +35,7 @@ def external_table(contract: str, *, group: str | None = None) -> dg.AssetSpec:
         contract.split("/"),
         description=found.description or None,
         group_name=group or contract.split("/", maxsplit=1)[0],
-        kinds={found.external.format},
+        kinds={KINDS[found.external.format]},
         owners=asset_owners(found),
         tags=asset_tags(found),
         metadata={

@@ -11,6 +11,9 @@ import dagster as dg
 if TYPE_CHECKING:
     from mcai_pipelines.contracts import Contract
 
+KINDS: Mapping[str, str] = {"delta": "deltalake", "iceberg": "iceberg"}
+"""Table format to Dagster's kind of that name, for which its UI has an icon."""
+
 _NOT_IN_TAG = re.compile(r"[^A-Za-z0-9_.-]+")
 _TAG_LENGTH = 63
 

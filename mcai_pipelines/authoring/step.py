@@ -80,7 +80,6 @@ def _run(
                 base=base,
                 inputs=inputs.versions,
                 properties=commits.run_properties(context.run, version),
-                on_step=lambda step: context.log.debug(f"{table.key}: {step}"),
             )
             break
         except StaleWrite as error:
@@ -88,6 +87,9 @@ def _run(
                 raise
             context.log.warning(f"{error} (attempt {attempt} of {COMPUTE_AGAIN})")
     lake.register(table, definition.site, definition.contract_name)
+    context.log.info(
+        f"{table.key}: {commit.rows:,} rows in {commit.files} files, version {commit.version.id}"
+    )
     return _report(context, table, commit, inputs, partitions)
 
 

@@ -3,6 +3,7 @@
 # No `from __future__ import annotations`: Dagster reads the type of ``context`` as an object.
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -11,7 +12,7 @@ import dagster as dg
 
 from mcai_pipelines.authoring.automation import Condition
 from mcai_pipelines.authoring.platform import current_contracts, current_platform
-from mcai_pipelines.authoring.schema import asset_owners, asset_tags, column_schema
+from mcai_pipelines.authoring.schema import KINDS, asset_owners, asset_tags, column_schema
 from mcai_pipelines.errors import BadInput
 from resources.commits import COLUMN_SCHEMA
 from resources.lake import CONTRACT, SITE
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 TableFunction: TypeAlias = "Callable[..., pl.LazyFrame]"
 TableMode: TypeAlias = Literal["append", "overwrite"]
+
+FUNCTION = "mcai/function"
+"""Asset metadata: the author's function, as ``module:name``."""
 
 _CONTEXT = "context"
 
@@ -55,6 +59,12 @@ class TableDefinition:
     wants_context: bool
     function: TableFunction
     code_version: str | None
+
+    @property
+    def function_name(self) -> str:
+        """The function as ``module:name``."""
+        function = inspect.unwrap(self.function)
+        return f"{function.__module__}:{function.__qualname__}"
 
     @property
     def where(self) -> str:
@@ -165,24 +175,28 @@ def _asset(
 
         return run_table(context, definition)
 
-    asset: Callable[..., dg.AssetsDefinition] = dg.asset(
-        key=definition.key,
-        ins=dict(assets_in),
-        description=_description(definition),
-        partitions_def=definition.partitions,
-        required_resource_keys={"lake"},
-        io_manager_key="io_manager",
-        kinds={"polars", *(str(f) for f in formats)},
-        owners=asset_owners(contract),
-        metadata={
-            SITE: definition.site,
-            CONTRACT: definition.contract_name,
-            COLUMN_SCHEMA: column_schema(contract),
-            "dagster/table_name": ".".join(definition.key.path),
-            "mcai/format": " + ".join(sorted(str(f) for f in formats)),
-        },
-        **options,
-    )
+    with warnings.catch_warnings():
+        # It would announce for each table, in each process, that backfill policies are in beta.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        asset: Callable[..., dg.AssetsDefinition] = dg.asset(
+            key=definition.key,
+            ins=dict(assets_in),
+            description=_description(definition),
+            partitions_def=definition.partitions,
+            required_resource_keys={"lake"},
+            io_manager_key="io_manager",
+            kinds={"polars", *(KINDS[str(f)] for f in formats)},
+            owners=asset_owners(contract),
+            metadata={
+                SITE: definition.site,
+                CONTRACT: definition.contract_name,
+                FUNCTION: definition.function_name,
+                COLUMN_SCHEMA: column_schema(contract),
+                "dagster/table_name": ".".join(definition.key.path),
+                "mcai/format": " + ".join(sorted(str(f) for f in formats)),
+            },
+            **options,
+        )
     return asset(compute)
 
 

@@ -14,6 +14,7 @@ import logging
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from mcai_pipelines.lakehouse import delta_codec
@@ -117,8 +118,11 @@ class DeltaLog:
     def _foreign_restore(self, info: Mapping[str, Any], id: int) -> dict[str, str]:
         """The version that another writer's RESTORE made visible again, told as we tell it.
 
-        delta-rs records a version, or a time in milliseconds; the later of two equals is its.
+        delta-rs records a version, or a time in milliseconds, which it compares with when the
+        log's entries were written.
         """
+        import obstore
+
         parameters = info.get("operationParameters") or {}
         if info.get("operation") != "RESTORE" or RESTORED in info:
             return {}
@@ -126,9 +130,11 @@ class DeltaLog:
             return {RESTORED: str(parameters["version"])}
         if str(parameters.get("datetime", "")).isdigit():
             moment = dt.datetime.fromtimestamp(int(parameters["datetime"]) / 1000, dt.UTC)
-            for number in range(id - 1, -1, -1):
-                if self.version(number).committed_at <= moment:
-                    return {RESTORED: str(number)}
+            with suppress(FileNotFoundError):  # expired
+                for number in range(id - 1, -1, -1):
+                    entry = obstore.head(self._storage.store, _entry(number))
+                    if entry["last_modified"] <= moment:
+                        return {RESTORED: str(number)}
         return {}
 
     def versions(self) -> Iterator[Version]:
@@ -172,7 +178,7 @@ class DeltaLog:
             _require_writable(cast("DeltaTable", base.handle), self._storage.uri)
         now_ms = time.time_ns() // 1_000_000
         actions = self._actions(base, change, now_ms)
-        body = "\n".join(json.dumps(action) for action in actions).encode()
+        body = "\n".join(delta_codec.json_text(action) for action in actions).encode()
         try:
             obstore.put(self._storage.store, _entry(version), body, mode="create")
         except AlreadyExistsError as error:

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from mcai_pipelines.providers import TableStorage
 
 
+def json_text(value: Mapping[str, Any]) -> str:
+    """JSON without escapes beyond ASCII: delta-rs misreads the surrogate pairs of U+20000 and up.
+
+    Its reader (arrow-json 59) makes U+10000 of them: wrong bounds, and wrong partitions.
+    """
+    return json.dumps(value, ensure_ascii=False)
+
+
 def partition_text(value: Value) -> str:
     """A partition value as Delta serializes it; an instant in UTC with a ``Z``."""
     match value:
@@ -89,7 +97,7 @@ def _stats(file: DataFile, partition_by: tuple[str, ...]) -> str:
             if name not in partition_by and not isinstance(value, bytes | bool)
         }
 
-    return json.dumps(
+    return json_text(
         {
             "numRecords": file.rows,
             "minValues": kept(file.lower),

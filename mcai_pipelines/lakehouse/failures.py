@@ -16,12 +16,15 @@ _ADVICE = (
     ("disk is full", "the disk is full: free some space"),
     ("Permission denied", "the storage may not be written: check its permissions"),
     ("File name too long", "the key or a partition value is too long for a file name"),
+    ("File too large", "this process may not write a file so large: raise its limit (ulimit -f)"),
+    ("disk I/O error", "the catalog's disk fails or is full"),
     ("database is locked", "the catalog stayed locked: stop what holds it"),
+    ("No such file", "the file is gone: restore it, or roll back to a version without it"),
 )
 
 
 class StorageFailed(LakeError):
-    """The storage or the catalog failed; the last version is still readable."""
+    """The storage or the catalog failed; what was committed before is as it was."""
 
 
 @contextmanager
@@ -34,11 +37,12 @@ def as_storage_error(table: str) -> Iterator[None]:
     import polars as pl
     from deltalake.exceptions import DeltaError
     from obstore.exceptions import BaseError
+    from pyiceberg.exceptions import ValidationError
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (OSError, BaseError, DeltaError, SQLAlchemyError) as error:
+    except (OSError, BaseError, DeltaError, SQLAlchemyError, ValidationError) as error:
         raise StorageFailed(_explain(table, error)) from error
     except pl.exceptions.ComputeError as error:
         if _advice(str(error)) is None and "os error" not in str(error):
@@ -54,4 +58,4 @@ def _explain(table: str, error: Exception) -> str:
     cause = str(getattr(error, "orig", None) or error).strip()
     first = cause.splitlines()[0] if cause else type(error).__name__
     advice = _advice(cause) or "see the cause above, then run again"
-    return f"table {table}: {first}; {advice}. The last version is still readable."
+    return f"table {table}: {first}; {advice}"

@@ -164,7 +164,7 @@ def _misfits(frame: pl.LazyFrame, schema: Schema, where: str) -> list[Problem]:
     wanted = to_polars(schema)
     required = [f.name for f in schema.fields if f.required]
     cast_ = {n: t for n, t in wanted.items() if n in present and present[n] != t}
-    queries: list[pl.Expr] = [pl.col(name).null_count().alias(f"null {name}") for name in required]
+    queries = [pl.len(), *(pl.col(name).null_count().alias(f"null {name}") for name in required)]
     for name, target in cast_.items():
         lost = pl.col(name).map_batches(
             partial(_lost, target=target), return_dtype=pl.Boolean(), is_elementwise=True
@@ -175,7 +175,7 @@ def _misfits(frame: pl.LazyFrame, schema: Schema, where: str) -> list[Problem]:
     problems = [
         Problem(
             where,
-            f"required column {name!r} has no value in {rows} rows",
+            f"required column {name!r} has no value in {rows} row{'s' * (rows > 1)}",
             "fill it, filter them out, or make it optional in the contract",
         )
         for name in required
@@ -184,9 +184,9 @@ def _misfits(frame: pl.LazyFrame, schema: Schema, where: str) -> list[Problem]:
     problems += [
         Problem(
             where,
-            f"column {name!r} has {rows} values that {target} does not hold, such as"
-            f" {found[f'example {name}']}",
-            "correct them in the asset, or widen the contract",
+            f"column {name!r} has {rows} value{'s' * (rows > 1)} that {target} does not hold,"
+            f" such as {found[f'example {name}']}",
+            "correct it in the asset, or widen the contract",
         )
         for name, target in cast_.items()
         if (rows := found[f"lost {name}"])

@@ -32,6 +32,7 @@ DATA = "_data"
 """Folder of the data files, below the table's root."""
 
 _MARKERS = "_staged"
+_FIELDS = {"batch", "started", "host", "pid", "process_started"}
 _BATCH_IN_NAME = re.compile(r"/(\d{8}T\d{6}-[0-9a-f]{12})-\d{5}\.parquet$")
 _Marker: TypeAlias = dict[str, Any]
 
@@ -133,7 +134,7 @@ def sweep(storage: TableStorage, retained: Callable[[], Sequence[Version]]) -> i
         for item in page:
             with suppress(FileNotFoundError, ValueError):
                 marker = json.loads(bytes(obstore.get(storage.store, item["path"]).bytes()))
-                if _is_abandoned(marker):
+                if isinstance(marker, dict) and marker.keys() >= _FIELDS and _is_abandoned(marker):
                     abandoned[item["path"]] = marker
     if not abandoned:
         return 0
@@ -169,14 +170,16 @@ def _may_be_shown(marker: _Marker, versions: Sequence[Version]) -> bool:
     """
     started = dt.datetime.fromisoformat(marker["started"])
     ids = {version.id for version in versions}
-    if any(
-        version.committed_at >= started
-        for version in versions
-        if version.parent is not None and version.parent not in ids
-    ):
+    if any(v.committed_at >= started for v in versions if _lost_its_parent(v, ids)):
         return True
     newest = max((version.sequence for version in versions), default=-1)
     return bool(newest <= marker.get("doubtful_after", -2))
+
+
+def _lost_its_parent(version: Version, retained: set[int]) -> bool:
+    if version.parent is None:  # so is that of Iceberg's first snapshot, which is number 1
+        return version.sequence > 1
+    return version.parent not in retained
 
 
 def _host() -> str:

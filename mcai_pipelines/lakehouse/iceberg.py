@@ -20,6 +20,7 @@ from pyiceberg.exceptions import (
 from pyiceberg.manifest import FileFormat
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import index_name_by_id
+from pyiceberg.table import CreateTableTransaction, StagedTable
 from pyiceberg.transforms import IdentityTransform
 
 from mcai_pipelines.lakehouse import iceberg_codec
@@ -193,7 +194,7 @@ class IcebergLog:
                 for position, name in enumerate(change.partition_by)
             )
         )
-        return catalog.create_table_transaction(
+        transaction = catalog.create_table_transaction(
             self._storage.identifier,
             schema=change.schema,
             location=self._storage.uri,
@@ -206,6 +207,7 @@ class IcebergLog:
                 "schema.name-mapping.default": change.schema.name_mapping.model_dump_json(),
             },
         )
+        return _with_field_ids_of(change.schema, spec, transaction)
 
     def _transaction(self, base: Head) -> Transaction:
         table = cast("_Handle", base.handle).table
@@ -251,6 +253,29 @@ class StaticIcebergLog(IcebergLog):
             return StaticTable.from_metadata(self._storage.uri)
         except FileNotFoundError:
             return None
+
+
+def _with_field_ids_of(
+    schema: Schema, spec: PartitionSpec, transaction: CreateTableTransaction
+) -> CreateTableTransaction:
+    """The same new table, with the field ids that its files have.
+
+    PyIceberg numbers the columns of a new table afresh, and those of a Delta table that has
+    grown columns since, or that another writer added, are numbered otherwise.
+    """
+    draft = transaction._table  # no public way leads to it
+    metadata = draft.metadata.model_copy(
+        update={
+            "schemas": [schema],
+            "current_schema_id": schema.schema_id,
+            "last_column_id": schema.highest_field_id,
+            "partition_specs": [spec],
+            "default_spec_id": spec.spec_id,
+        }
+    )
+    return CreateTableTransaction(
+        StagedTable(draft.name(), metadata, draft.metadata_location, draft.io, draft.catalog)
+    )
 
 
 def _make_namespace(catalog: Catalog, namespace: tuple[str, ...]) -> None:

@@ -36,14 +36,18 @@ def follow(primary: Log, mirror: Log, *, table: str) -> Version | None:
     """
     deadline = time.monotonic() + MIRROR_SECONDS
     reason = f"others kept committing to it for {MIRROR_SECONDS:.0f} s"
+    failed = False
     while time.monotonic() < deadline:
         try:
             with as_storage_error(table):
                 return _step(primary, mirror, table)
         except CommitConflict:
-            time.sleep(random.uniform(0.01, 0.1))
+            pass
         except McaiError as error:
-            raise MirrorLagging(_lagging(primary, mirror, table, str(error))) from error
+            if failed:
+                raise MirrorLagging(_lagging(primary, mirror, table, str(error))) from error
+            failed = True  # its answer may have been lost: look again, once
+        time.sleep(random.uniform(0.01, 0.1))
     raise MirrorLagging(_lagging(primary, mirror, table, reason))
 
 

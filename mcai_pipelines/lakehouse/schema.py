@@ -260,7 +260,7 @@ def delta_schema_json(schema: Schema) -> str:
     Raises:
         SchemaMismatch: Delta Lake cannot hold one of the types (``time``).
     """
-    return json.dumps(_delta_struct(schema.as_struct()))
+    return json.dumps(_delta_struct(schema.as_struct()), ensure_ascii=False)
 
 
 def _delta_struct(struct: StructType) -> dict[str, Any]:

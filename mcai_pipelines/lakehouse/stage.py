@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from mcai_pipelines.providers import TableStorage
 
+COMPRESSION_LEVEL = 1
+"""Of zstd: a tenth less CPU than Polars' default (3) for 4 % more bytes, on the promotions."""
+
 BYTES_PER_FILE = 2 << 30
 """In-memory bytes after which a new file begins: about 512 MiB of Parquet."""
 
@@ -90,6 +93,7 @@ def stage(
     frame.sink_parquet(
         target,
         arrow_schema=to_arrow(schema),
+        compression_level=COMPRESSION_LEVEL,
         storage_options=storage.polars_options,
         mkdir=True,
         engine="streaming",

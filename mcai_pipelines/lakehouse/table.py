@@ -256,7 +256,7 @@ class Table:
             StaleWrite: What an overwrite replaces changed since ``base``; compute it again.
             CommitContention: Others kept committing first for two minutes.
             MirrorLagging: It is visible in the primary, and the mirror could not follow.
-            StorageFailed: The storage failed; the last version is still readable.
+            StorageFailed: The storage failed; what was committed before is as it was.
         """
         self._refuse_if_adopted()
         if mode == "overwrite_partitions" and (partitions is None or not self.partition_by):

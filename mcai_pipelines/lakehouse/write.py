@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from mcai_pipelines.errors import McaiError
 from mcai_pipelines.lakehouse import flight, partitions, stage
 from mcai_pipelines.lakehouse.errors import (
     CommitConflict,
@@ -21,7 +22,7 @@ from mcai_pipelines.lakehouse.errors import (
 from mcai_pipelines.lakehouse.evolve import Evolution, merge_inferred, plan_evolution
 from mcai_pipelines.lakehouse.files import DataFile, Partition
 from mcai_pipelines.lakehouse.fit import explained, fit
-from mcai_pipelines.lakehouse.schema import from_polars
+from mcai_pipelines.lakehouse.schema import delta_schema_json, from_polars
 from mcai_pipelines.lakehouse.versions import (
     BATCH,
     INPUTS,
@@ -133,6 +134,8 @@ class Writing:
         schema, where = evolution.schema, self._table.source
         fitted = fit(frame, schema, where=where)
         columns, wanted = self._table.partition_by, self._request.partitions
+        if self._table.has_delta:
+            delta_schema_json(schema)  # raises before anything is committed
         partitions.check_columns(schema, columns, where=where)
         partitions.check_wanted(schema, columns, wanted or (), where=where)
         step = self._request.on_step
@@ -255,6 +258,9 @@ class Writing:
                         f"table {self._table.key}: others kept committing first for"
                         f" {COMMIT_SECONDS:.0f} s; run again when fewer write at once"
                     ) from None
+            except McaiError:  # refused before it was tried
+                self._tried.pop()
+                raise
             except Exception:
                 # It failed, or it succeeded and its answer was lost: the log knows.
                 landed = self._landed()

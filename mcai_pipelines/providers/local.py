@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 import time
@@ -103,12 +104,11 @@ def _open_store(path: Path) -> ObjectStore:
         raise McaiError(f"{path}: the folder cannot be created: {error}") from error
 
 
-@cache
 def open_sql_catalog(name: str, uri: str) -> Catalog:
     """PyIceberg's SQL catalog, one per process and database.
 
-    A SQLite file is created in WAL mode, and a busy one is waited for. Processes that open
-    a fresh one at the same time race to create its tables: the loser tries again.
+    A SQLite file is created in WAL mode, and a busy one is waited for. One that may only be
+    read is opened as it is, each time anew, because WAL mode needs a folder to write to.
 
     Args:
         name: The catalog's name, recorded in its rows: the site's.
@@ -117,12 +117,31 @@ def open_sql_catalog(name: str, uri: str) -> Catalog:
     Raises:
         McaiError: The database cannot be opened.
     """
+    if not uri.startswith("sqlite:///"):
+        return _open_catalog(name, uri)
+    path, _, options = uri.removeprefix("sqlite:///").partition("?")
+    _prepare_sqlite(Path(path))
+    if _only_readable(Path(path)):
+        return _open_catalog.__wrapped__(name, f"sqlite:///file:{path}?immutable=1&uri=true")
+    return _open_catalog(
+        name, f"sqlite:///{path}?{options + '&' if options else ''}timeout={_BUSY_SECONDS}"
+    )
+
+
+def _only_readable(path: Path) -> bool:
+    """Whether nobody has the database open for writing, and this process may not."""
+    return not (
+        Path(f"{path}-wal").exists()
+        or os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+    )
+
+
+@cache
+def _open_catalog(name: str, uri: str) -> Catalog:
+    """Processes that open a fresh one at once race to create its tables: losers try again."""
     from pyiceberg.catalog.sql import SqlCatalog
     from sqlalchemy.exc import SQLAlchemyError
 
-    if uri.startswith("sqlite:///"):
-        _prepare_sqlite(Path(uri.removeprefix("sqlite:///").partition("?")[0]))
-        uri += f"{'&' if '?' in uri else '?'}timeout={_BUSY_SECONDS}"
     for attempt in range(1, 6):
         try:
             return SqlCatalog(name, uri=uri)

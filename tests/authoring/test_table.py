@@ -103,7 +103,7 @@ def test_kinds_owners_tags_and_columns_come_from_the_contract(project: Project) 
 
     (spec,) = sales.specs
     assert spec.key == dg.AssetKey(["west", "sales"])
-    assert spec.kinds == {"delta", "polars"}
+    assert spec.kinds == {"deltalake", "polars"}
     assert spec.owners == ["sales@example.com"]
     assert spec.tags["finance"] == ""
     assert spec.group_name == "west"

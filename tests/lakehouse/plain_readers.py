@@ -50,13 +50,14 @@ def read_everywhere(table: Table) -> dict[str, pl.DataFrame]:
 def assert_reads_everywhere(table: Table, expected: pl.DataFrame, *, by: str) -> None:
     """Every reader sees exactly these rows and types, in the order of a unique column."""
     for reader, frame in read_everywhere(table).items():
-        found = frame.select(expected.columns).sort(by)
-        assert found.equals(expected.sort(by)), f"{reader} reads {found.rows()}"
-        assert found.schema == expected.schema, f"{reader} reads {found.schema}"
+        assert sorted(frame.columns) == sorted(expected.columns), reader
+        for found, wanted in zip(
+            frame.select(expected.columns).sort(by), expected.sort(by), strict=True
+        ):
+            assert found.dtype == wanted.dtype, f"{reader} reads {found.name} as {found.dtype}"
+            assert found.equals(wanted), f"{reader} reads {found.name} as {found.to_list()}"
 
 
 def files_below(root: str | Path, folder: str = "") -> set[str]:
     """Every file below a folder, hidden ones too, relative to the root."""
-    return {
-        str(path.relative_to(root)) for path in Path(root, folder).rglob("*") if path.is_file()
-    }
+    return {str(path.relative_to(root)) for path in Path(root, folder).rglob("*") if path.is_file()}

@@ -9,7 +9,7 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Sequence
 from multiprocessing.context import ForkServerProcess
-from typing import Any
+from typing import Any, TypeAlias
 
 _MODULES = [
     "__main__",
@@ -23,19 +23,21 @@ _MODULES = [
     "tests.lakehouse.conftest",
 ]
 
+Process: TypeAlias = ForkServerProcess
+
 KILLED = -signal.SIGKILL
 
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(_MODULES)
 
 
-def start(function: Callable[..., object], *args: Any) -> ForkServerProcess:
+def start(function: Callable[..., object], *args: Any) -> Process:
     process = context.Process(target=function, args=args, daemon=True)
     process.start()
     return process
 
 
-def exit_code(process: ForkServerProcess, seconds: float = 120) -> int:
+def exit_code(process: Process, seconds: float = 120) -> int:
     process.join(seconds)
     if process.exitcode is None:
         process.kill()

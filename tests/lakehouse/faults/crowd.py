@@ -67,14 +67,17 @@ def count_up(table: Table, me: int, turn: int) -> None:
 
 
 def anything(table: Table, me: int, turn: int) -> None:
-    """Appends, rollbacks and new columns; what each version holds is told by its properties."""
-    choice = random.Random(item(me, turn)).choice(["append", "append", "rollback", "evolve"])
+    """Appends, rollbacks, new columns and a wider one; properties tell what a version added."""
+    choices = ["append", "append", "rollback", "new column", "wider"]
+    choice = random.Random(item(me, turn)).choice(choices)
     if choice == "rollback" and (past := table.history()):
         table.rollback(past[len(past) // 2].id)
         return
     rows = frame(f"owner {me % 3}", item(me, turn))
-    if choice == "evolve":
+    if choice == "new column":
         rows = rows.with_columns(pl.lit(me).alias(f"extra_{me % 2}"))
+    if choice == "wider":
+        rows = rows.with_columns(n=pl.lit(2**40))
     while True:
         try:
             table.write(rows, properties={"mcai.items": str(item(me, turn))})

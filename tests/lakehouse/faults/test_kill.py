@@ -54,9 +54,7 @@ class Job:
             case "overwrite_partitions":  # w2 comes out empty
                 frame = frame.filter(pl.col("week") != "w2")
                 weeks = [("w1",), ("w2",), ("w3",)]
-                return table.write(
-                    frame, "overwrite_partitions", partitions=weeks, on_step=on_step
-                )
+                return table.write(frame, "overwrite_partitions", partitions=weeks, on_step=on_step)
         return table.rollback(self.target)
 
     def expected(self, before: Rows, target: Rows) -> Rows:
@@ -84,9 +82,7 @@ def die_writing(root: Path, primary: str, mirror: str | None, job: Job, point: s
 
 @pytest.mark.parametrize(("primary", "mirror"), FORMATS)
 @pytest.mark.parametrize("mode", ["append", "overwrite", "overwrite_partitions", "rollback"])
-def test_killed_at_every_point(
-    tmp_path: Path, primary: str, mirror: str | None, mode: str
-) -> None:
+def test_killed_at_every_point(tmp_path: Path, primary: str, mirror: str | None, mode: str) -> None:
     table = open_weeks(tmp_path, primary, mirror)
     first = table.write(WHOLE.with_columns(week=pl.lit("w0")))
     table.write(WHOLE)

@@ -1,0 +1,261 @@
+"""Any sequence of writes, rollbacks, evolutions and re-executions, compared with a plain model.
+
+Every example is a table of its own. After each step the table and its mirror must show the
+model's rows; at the end, so must every retained version of both, to every reader.
+``MCAI_SOAK=N`` tries N random examples per combination of formats instead of the few of CI.
+"""
+
+from __future__ import annotations
+
+import os
+from decimal import Decimal
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import run_state_machine_as_test as run_machine
+
+from mcai_pipelines.lakehouse.schema import to_polars
+from mcai_pipelines.lakehouse.table import Table
+from mcai_pipelines.lakehouse.versions import SOURCE
+from mcai_pipelines.lakehouse.write import AppendKey, Commit
+from tests.lakehouse.conftest import FORMATS, open_table
+from tests.lakehouse.faults import model
+from tests.lakehouse.faults.model import Column, Model, Row, comparable
+from tests.lakehouse.faults.readers import markers, plain_frame, unreferenced
+
+EXAMPLES = int(os.environ.get("MCAI_SOAK", "0"))
+PARTITIONS = ["a", "b c/ü%", "b", "=&?#"]
+_LONG = "a string longer than sixteen characters"
+# Floats that float32 holds exactly, so that widening keeps them; texts around the 16 characters
+# that bounds keep.
+PLAIN = {
+    "p": st.sampled_from(PARTITIONS),
+    "id": st.sampled_from([0, 1, 7, -(2**31), 2**31 - 1]),
+    "v": st.sampled_from([None, 0.0, 1.5, -2.25, 2.0**127, float("nan"), float("inf")]),
+    "d": st.sampled_from([None, Decimal("0.00"), Decimal("999.99"), Decimal("-1.10")]),
+    "s": st.sampled_from([None, "", "b", _LONG, _LONG + "!", "é" * 20, "\U0010ffff" * 17]),
+    "r": st.integers(0, 3),
+}
+WIDE = {
+    "id": st.sampled_from([2**31, -(2**63), 2**63 - 1, 5]),
+    "v": st.sampled_from([1e300, 0.1, -0.25, None]),
+    "d": st.sampled_from([Decimal("9999999999.99"), Decimal("0.01"), None]),
+    "r": st.sampled_from([None, 1]),
+}
+NEW = {
+    "whole": st.sampled_from([None, 1, 2**40]),
+    "text": st.sampled_from([None, "new", _LONG]),
+    "nested": st.sampled_from([None, {"a": 1, "b": ["x"]}, {"a": 2, "b": []}]),
+}
+
+
+class Crash(Exception):
+    """The process ends between the primary's commit and the mirror's."""
+
+
+def crash_before_mirror(step: str) -> None:
+    if step == "committed":
+        raise Crash
+
+
+class LakeTable(RuleBasedStateMachine):
+    root: Path
+    formats: tuple[str, str | None]
+    numbers = count()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = f"t{next(self.numbers)}"
+        self.columns = list(model.COLUMNS)
+        self.wide: set[str] = set()
+        self.model = Model()
+        self.keys = [f"key {number}" for number in range(3)]
+        self.table = self.open()
+
+    def open(self) -> Table:
+        schema = model.to_schema(self.columns)
+        return open_table(self.root, self.name, *self.formats, schema=schema, partition_by=["p"])
+
+    # ------------------------------------------------------------------ the steps
+
+    def draw(self, data: st.DataObject, parts: list[str] | None = None) -> list[Row]:
+        def values(column: Column) -> st.SearchStrategy[Any]:
+            if column.name == "p" and parts is not None:
+                return st.sampled_from(parts)
+            if column.name in self.wide:
+                return st.one_of(PLAIN[column.name], WIDE[column.name])
+            return {**PLAIN, **NEW}[column.name.split("_")[0]]
+
+        row = st.fixed_dictionaries({column.name: values(column) for column in self.columns})
+        return data.draw(st.lists(row, max_size=4))
+
+    def frame(self, rows: list[Row]) -> pl.LazyFrame:
+        return pl.LazyFrame(rows, schema=to_polars(model.to_schema(self.columns)))
+
+    def made(self, write: Any, rows: list[Row], keys: frozenset[str], crash: bool) -> Commit | None:
+        """Make a write; the model learns its version's rows from ``rows``."""
+        before = len(self.model.versions)
+        commit = None
+        try:
+            commit = write(crash_before_mirror if crash else None)
+        except Crash:
+            self.table = self.open()
+        head, *past = self.table.history()
+        new = len(past) + 1 - before
+        if new == 2:  # a version that only widened
+            self.model.add(past[0].id, self.model.head.rows, self.model.head.keys)
+        if new:
+            self.model.add(head.id, rows, keys)
+        return commit
+
+    @rule(data=st.data(), crash=st.booleans())
+    def append(self, data: st.DataObject, crash: bool) -> None:
+        rows, head = self.draw(data), self.model.head
+        frame = self.frame(rows)
+        self.made(
+            lambda step: self.table.write(frame, on_step=step),
+            head.rows + rows,
+            head.keys,
+            crash,
+        )
+
+    @rule(data=st.data(), crash=st.booleans())
+    def append_once(self, data: st.DataObject, crash: bool) -> None:
+        """A re-execution with the same key changes nothing, unless it was rolled back."""
+        key = data.draw(st.sampled_from(self.keys))
+        rows, head, versions = self.draw(data), self.model.head, len(self.model.versions)
+        frame = self.frame(rows)
+        commit = self.made(
+            lambda step: self.table.write(frame, key=AppendKey(key), on_step=step),
+            head.rows + rows,
+            head.keys | {key},
+            crash,
+        )
+        repeated = key in head.keys
+        assert commit is None or commit.repeated is repeated
+        assert (len(self.model.versions) == versions) is repeated
+
+    @rule(data=st.data(), crash=st.booleans())
+    def overwrite(self, data: st.DataObject, crash: bool) -> None:
+        rows = self.draw(data)
+        frame = self.frame(rows)
+        self.made(
+            lambda step: self.table.write(frame, "overwrite", on_step=step),
+            rows,
+            self.model.head.keys,
+            crash,
+        )
+
+    @rule(
+        data=st.data(),
+        parts=st.lists(st.sampled_from(PARTITIONS), min_size=1, unique=True),
+        crash=st.booleans(),
+    )
+    def overwrite_partitions(self, data: st.DataObject, parts: list[str], crash: bool) -> None:
+        rows, head = self.draw(data, parts), self.model.head
+        frame = self.frame(rows)
+        self.made(
+            lambda step: self.table.write(
+                frame,
+                "overwrite_partitions",
+                partitions=[(part,) for part in parts],
+                on_step=step,
+            ),
+            [row for row in head.rows if row["p"] not in parts] + rows,
+            head.keys,
+            crash,
+        )
+
+    @precondition(lambda self: self.model.versions)
+    @rule(data=st.data())
+    def roll_back(self, data: st.DataObject) -> None:
+        target = data.draw(st.sampled_from(list(self.model.versions)))
+        then = self.model.versions[target]
+        self.made(lambda _step: self.table.rollback(target), then.rows, then.keys, crash=False)
+
+    @rule(kind=st.sampled_from(list(model.NEW_TYPES)))
+    def add_column(self, kind: str) -> None:
+        name = f"{kind}_{len(self.columns)}"
+        self.columns.append(Column(name, model.NEW_TYPES[kind]))
+        self.table = self.open()
+
+    @rule(name=st.sampled_from([*model.WIDER, "r"]))
+    def widen_or_relax(self, name: str) -> None:
+        self.wide.add(name)
+        self.columns = [
+            Column(c.name, model.WIDER.get(name, c.kind)) if c.name == name else c
+            for c in self.columns
+        ]
+        if name == "id":
+            self.columns = [
+                Column(c.name, c.kind, required=True) if c.name == "id" else c for c in self.columns
+            ]
+        self.table = self.open()
+
+    # ------------------------------------------------------------------ what must hold
+
+    @precondition(lambda self: self.model.versions)
+    @invariant()
+    def shows_the_rows(self) -> None:
+        for format in self.table.formats:
+            seen = self.table.scan(format=format).collect().to_dicts()
+            assert comparable(seen) == comparable(self.model.head.rows), format
+
+    @precondition(lambda self: self.model.head.rows)
+    @rule(data=st.data())
+    def filters_find_rows(self, data: st.DataObject) -> None:
+        """Partitions and files that cannot match are skipped, and none that can."""
+        row = data.draw(st.sampled_from(self.model.head.rows))
+        name = data.draw(st.sampled_from([n for n in PLAIN if row.get(n) is not None]))
+        compare, expected = data.draw(
+            st.sampled_from([(pl.Expr.eq, model.equal), (pl.Expr.ge, model.at_least)])
+        )
+        dtype = self.table.scan().collect_schema()[name]
+        wanted = compare(pl.col(name), pl.lit(row[name], dtype=dtype))
+        found = [r for r in self.model.head.rows if expected(r, name, row[name])]
+        for format in self.table.formats:
+            seen = self.table.scan(format=format).filter(wanted).collect().to_dicts()
+            assert comparable(seen) == comparable(found), (format, name, row[name])
+
+    def teardown(self) -> None:
+        if not self.model.versions:
+            return
+        log, mirror = self.table.primary, self.table.mirror_log
+        for version, then in self.model.versions.items():
+            seen = log.scan(log.at(version)).collect().to_dicts()
+            assert comparable(seen) == comparable(then.rows), version
+        for shown in mirror.versions() if mirror else ():
+            assert mirror is not None
+            seen = mirror.scan(mirror.at(shown.id)).collect().to_dicts()
+            then = self.model.versions[int(shown.properties[SOURCE])]
+            assert comparable(seen) == comparable(then.rows), shown
+        for format in self.table.formats:
+            plain = plain_frame(self.table, format).to_dicts()
+            assert comparable(plain) == comparable(self.model.head.rows), format
+        assert markers(self.table) == []
+        assert unreferenced(self.table) == set()
+
+
+def profile() -> settings:
+    return settings(
+        max_examples=EXAMPLES or 5,
+        stateful_step_count=25 if EXAMPLES else 12,
+        derandomize=not EXAMPLES,
+        deadline=None,
+        database=None,
+        print_blob=True,
+        phases=[Phase.explicit, Phase.generate],  # shrinking takes minutes
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+@pytest.mark.parametrize(("primary", "mirror"), FORMATS)
+def test_the_table_is_what_the_model_says(tmp_path: Path, primary: str, mirror: str | None) -> None:
+    machine = type("Machine", (LakeTable,), {"root": tmp_path, "formats": (primary, mirror)})
+    run_machine(machine, settings=profile())
