@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from resources.columns import table_columns
+
 if TYPE_CHECKING:
+    from mcai_pipelines.contracts import Contract
     from mcai_pipelines.lakehouse.table import Table, TableInfo
     from mcai_pipelines.lakehouse.write import Commit
 
@@ -31,7 +34,11 @@ def run_properties(run: dg.DagsterRun, code_version: str | None) -> dict[str, st
 
 
 def table_metadata(
-    table: Table, info: TableInfo, commit: Commit, inputs: Mapping[str, int]
+    table: Table,
+    info: TableInfo,
+    commit: Commit,
+    inputs: Mapping[str, int],
+    contract: Contract | None,
 ) -> dict[str, Any]:
     """Metadata of the whole table after a commit.
 
@@ -45,7 +52,7 @@ def table_metadata(
         VERSION: str(commit.version.id),
         COMMITTED_AT: dg.MetadataValue.timestamp(commit.version.committed_at),
         INPUT_VERSIONS: dg.MetadataValue.json({key: str(v) for key, v in inputs.items()}),
-        COLUMN_SCHEMA: column_schema(info.schema),
+        COLUMN_SCHEMA: table_columns(info.schema, contract),
         "mcai/format": " + ".join(table.formats),
         "mcai/files": info.files,
         "mcai/bytes": info.bytes,
@@ -58,10 +65,3 @@ def table_metadata(
             "this run had appended these rows before; nothing was written"
         )
     return metadata
-
-
-def column_schema(columns: Mapping[str, str]) -> dg.TableSchema:
-    """Column names and Iceberg type names as Dagster shows them."""
-    return dg.TableSchema(
-        columns=[dg.TableColumn(name=name, type=kind) for name, kind in columns.items()]
-    )

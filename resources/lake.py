@@ -95,7 +95,9 @@ class LakeIOManager(dg.ConfigurableIOManager):
         except StaleWrite as error:
             raise dg.RetryRequested(max_retries=3) from error
         lake.register(table, site, metadata.get(CONTRACT))
-        context.add_output_metadata(commits.table_metadata(table, table.info(), commit, {}))
+        context.add_output_metadata(
+            commits.table_metadata(table, table.info(), commit, {}, contract)
+        )
 
     def _contract(self, metadata: Mapping[str, Any]) -> "Contract | None":
         name = metadata.get(CONTRACT)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dagster as dg
 
 from mcai_pipelines.authoring.platform import current_contracts
-from mcai_pipelines.authoring.schema import KINDS, asset_owners, asset_tags, column_schema
+from mcai_pipelines.authoring.schema import KINDS, asset_owners, asset_tags
 from mcai_pipelines.errors import BadInput
+from resources.columns import contract_columns
 from resources.commits import COLUMN_SCHEMA
 from resources.lake import CONTRACT, SITE
 
@@ -41,6 +42,6 @@ def external_table(contract: str, *, group: str | None = None) -> dg.AssetSpec:
         metadata={
             SITE: found.external.site,
             CONTRACT: contract,
-            COLUMN_SCHEMA: column_schema(found),
+            COLUMN_SCHEMA: contract_columns(found),
         },
     ).with_io_manager_key("io_manager")

@@ -90,7 +90,7 @@ def _run(
     context.log.info(
         f"{table.key}: {commit.rows:,} rows in {commit.files} files, version {commit.version.id}"
     )
-    return _report(context, table, commit, inputs, partitions)
+    return _report(context, definition, table, commit, inputs, partitions)
 
 
 def _partitions(
@@ -187,6 +187,7 @@ def _append_key(
 
 def _report(
     context: dg.AssetExecutionContext,
+    definition: TableDefinition,
     table: Table,
     commit: Commit,
     inputs: _Inputs,
@@ -195,5 +196,7 @@ def _report(
     for key, value in partitions.items():
         rows = commit.rows_by_partition.get(value, 0)
         context.add_asset_metadata({commits.PARTITION_ROW_COUNT: rows}, partition_key=key)
-    metadata = commits.table_metadata(table, table.info(), commit, inputs.versions)
+    metadata = commits.table_metadata(
+        table, table.info(), commit, inputs.versions, definition.contract
+    )
     return dg.MaterializeResult(metadata=metadata)

@@ -12,8 +12,9 @@ import dagster as dg
 
 from mcai_pipelines.authoring.automation import Condition
 from mcai_pipelines.authoring.platform import current_contracts, current_platform
-from mcai_pipelines.authoring.schema import KINDS, asset_owners, asset_tags, column_schema
+from mcai_pipelines.authoring.schema import KINDS, asset_owners, asset_tags
 from mcai_pipelines.errors import BadInput
+from resources.columns import contract_columns
 from resources.commits import COLUMN_SCHEMA
 from resources.lake import CONTRACT, SITE
 from resources.partition_values import dimensions_of
@@ -168,7 +169,7 @@ def _asset(
 ) -> dg.AssetsDefinition:
     contract = definition.contract
     primary = contract.format or current_platform().sites[definition.site].format
-    formats = {primary, contract.mirror} - {None}
+    formats = [primary, *([contract.mirror] if contract.mirror not in (None, primary) else [])]
 
     def compute(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from mcai_pipelines.authoring.step import run_table
@@ -191,9 +192,9 @@ def _asset(
                 SITE: definition.site,
                 CONTRACT: definition.contract_name,
                 FUNCTION: definition.function_name,
-                COLUMN_SCHEMA: column_schema(contract),
+                COLUMN_SCHEMA: contract_columns(contract),
                 "dagster/table_name": ".".join(definition.key.path),
-                "mcai/format": " + ".join(sorted(str(f) for f in formats)),
+                "mcai/format": " + ".join(str(f) for f in formats),
             },
             **options,
         )

@@ -63,7 +63,7 @@ def main() -> None:
         try:
             app(prog_name="mcai")
         finally:
-            sys.stdout.flush()  # a closed pipe shows here, and not while Python shuts down
+            _flush()
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
     except KeyboardInterrupt:
@@ -76,6 +76,17 @@ def main() -> None:
     except Exception as error:
         code = _report(_unexpected(error))
     sys.exit(code)
+
+
+def _flush() -> None:
+    """Write what is left now: a closed pipe shows here, and not while Python shuts down."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _silence_stdout()
+        raise McaiError(f"the output cannot be written: {error.strerror}") from error
 
 
 def _report(message: str, code: int = 1) -> int:

@@ -10,6 +10,8 @@ from mcai_pipelines.cli.output import Json, console, print_json, print_table
 from mcai_pipelines.errors import BadInput, Problem
 
 if TYPE_CHECKING:
+    import dagster as dg
+
     from mcai_pipelines.config import Platform
     from mcai_pipelines.contracts import Contract
 
@@ -26,9 +28,14 @@ class Checked:
 
 
 class Report:
-    """What was found, thing by thing."""
+    """What was found, thing by thing.
 
-    def __init__(self) -> None:
+    Args:
+        environment: Whether variables that files refer to have to be set.
+    """
+
+    def __init__(self, *, environment: bool) -> None:
+        self.environment = environment
         self.checked: list[Checked] = []
         self._problems: dict[Problem, None] = {}  # each once, in the order found
 
@@ -49,13 +56,14 @@ def check(
         list[Path] | None,
         typer.Argument(metavar="[PATH]...", help="Platform or contract files to check alone."),
     ] = None,
+    environment: Annotated[
+        bool,
+        typer.Option("--env/--no-env", help="Ask whether the variables in the files are set."),
+    ] = True,
     json: Json = False,
 ) -> None:
-    """Check the platform in force, every contract and the definitions; or single files.
-
-    With PATHs only what the files say is checked, not whether variables are set.
-    """
-    report = Report()
+    """Check the platform in force, every contract and the definitions; or single files."""
+    report = Report(environment=environment)
     if paths:
         for path in paths:
             check_file(report, path)
@@ -78,19 +86,19 @@ def check(
 
 def check_project(report: Report) -> None:
     """The platform in force in this environment, all contracts, and the definitions."""
-    from mcai_pipelines.config import load_platform, platform_file, project_root, unresolved
+    from mcai_pipelines.config import load_platform, platform_file, project_root
 
     platform: Platform | None = None
     try:
         platform = load_platform(platform_file())
-        report.add(_about_platform(platform), unresolved(platform))
+        _check_platform(report, platform)
     except BadInput as error:
         report.add(None, error.problems)
     root = project_root() / "contracts"
     for path in sorted(root.rglob("*.yaml")):
         _check_contract(report, path, root, platform)
-    if not report.problems:  # they would only be found again
-        _check_definitions(report)
+    if platform is not None and not report.problems:  # they would only be found again
+        _check_definitions(report, platform)
 
 
 def check_file(report: Report, path: Path) -> None:
@@ -104,14 +112,17 @@ def check_file(report: Report, path: Path) -> None:
         if inside or _OF_A_CONTRACT & read_yaml(path).data.keys():
             _check_contract(report, path, root if inside else None, None)
         else:
-            report.add(_about_platform(load_platform(path)), [])
+            _check_platform(report, load_platform(path))
     except BadInput as error:
         report.add(None, error.problems)
 
 
-def _about_platform(platform: "Platform") -> Checked:
+def _check_platform(report: Report, platform: "Platform") -> None:
+    from mcai_pipelines.config import unresolved
+
     sites = f"{len(platform.sites)} sites, default {platform.default_site}"
-    return Checked("platform", platform.name, f"{sites}, namespace {platform.namespace}")
+    checked = Checked("platform", platform.name, f"{sites}, namespace {platform.namespace}")
+    report.add(checked, unresolved(platform) if report.environment else [])
 
 
 def _check_contract(
@@ -127,25 +138,28 @@ def _check_contract(
     kept = " + ".join(filter(None, (contract.format or "the site's format", contract.mirror)))
     by = f", by {', '.join(contract.partition_by)}" if contract.partition_by else ""
     checked = Checked("contract", contract.id, f"{len(contract.columns)} columns, {kept}{by}")
-    report.add(checked, _external_problems(contract, platform) if platform else [])
+    report.add(checked, _external_problems(report, contract, platform))
 
 
-def _external_problems(contract: "Contract", platform: "Platform") -> list[Problem]:
+def _external_problems(
+    report: Report, contract: "Contract", platform: "Platform | None"
+) -> list[Problem]:
+    """What is wrong with where an adopted table is said to be."""
     from mcai_pipelines.config.findings import shown_path
     from mcai_pipelines.config.wording import did_you_mean, quoted
 
     external = contract.external
     if external is None:
         return []
-    problems = external.uri.problems() if external.uri else []
-    if external.site not in platform.sites:
+    problems = external.uri.problems() if external.uri and report.environment else []
+    if platform is not None and external.site not in platform.sites:
         what = f"the platform {platform.name} has no site {quoted(external.site)}"
         where = shown_path(contract.source)
         problems.append(Problem(where, what, did_you_mean(external.site, platform.sites)))
     return problems
 
 
-def _check_definitions(report: Report) -> None:
+def _check_definitions(report: Report, platform: "Platform") -> None:
     import dagster as dg
 
     from mcai_pipelines.cli.project import load_definitions
@@ -167,8 +181,24 @@ def _check_definitions(report: Report) -> None:
         "schedule": len(list(defs.schedules or ())),
     }
     words = (f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items())
-    summary = ", ".join(words)
-    report.add(Checked("definitions", "mcai_pipelines.definitions", summary), [])
+    checked = Checked("definitions", "mcai_pipelines.definitions", ", ".join(words))
+    report.add(checked, _unsupported_columns(defs, platform))
+
+
+def _unsupported_columns(defs: "dg.Definitions", platform: "Platform") -> list[Problem]:
+    """Columns that the format of their table's site cannot hold, where the contract names none."""
+    from mcai_pipelines.config import project_root
+    from mcai_pipelines.contracts import ContractStore
+    from resources.lake import CONTRACT, SITE
+
+    contracts = ContractStore(project_root() / "contracts")
+    problems = []
+    for spec in defs.resolve_all_asset_specs():
+        if CONTRACT in spec.metadata and SITE in spec.metadata:
+            contract = contracts.get(str(spec.metadata[CONTRACT]))
+            site = platform.sites[str(spec.metadata[SITE])]
+            problems += contract.unsupported(contract.format or site.format)
+    return problems
 
 
 def _in_code(error: Exception) -> Problem:

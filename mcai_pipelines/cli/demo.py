@@ -130,7 +130,11 @@ def _compute(lake: "Lake", through: int, *, fresh: bool = False) -> _Made:
     specs = demo_specs(defs)
     with open_instance(home) as instance:
         works = plan(specs, instance, lake, through, fresh=fresh)
-        outcome = run(defs, instance, works) if works else None
+        try:
+            outcome = run(defs, instance, works) if works else None
+        except KeyboardInterrupt:
+            say("Interrupted. Run mcai demo again: it goes on with what is missing.")
+            raise
     return _Made(lake, through, specs, outcome, time.monotonic() - began)
 
 

@@ -62,6 +62,7 @@ def _run(
     run_id = str(uuid4())
     names = {key.to_python_identifier(): key.to_user_string() for key in work.keys}
     failures: list[str] = []
+    interrupted: list[str] = []
 
     def listen(entry: "dg.EventLogEntry") -> None:
         event = entry.dagster_event
@@ -74,6 +75,9 @@ def _run(
             outcome.seconds[name] = event.step_success_data.duration_ms / 1000
             progress.finish(name, outcome.seconds[name])
         elif event.event_type == dg_event_type().STEP_FAILURE:
+            error = event.step_failure_data.error
+            if error is not None and error.cls_name == "DagsterExecutionInterruptedError":
+                interrupted.append(name)  # what Dagster makes of Ctrl-C inside a step
             failures.append(f"{name}: {_reason(event)}")
 
     progress.say(f"preparing a run of {len(work.keys)} tables")
@@ -87,6 +91,8 @@ def _run(
         run_id=run_id,
         raise_on_error=False,
     )
+    if interrupted:
+        raise KeyboardInterrupt
     if not result.success:
         raise McaiError("\n".join(failures) or f"the Dagster run {run_id} failed; see mcai ui")
 

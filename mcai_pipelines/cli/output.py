@@ -17,16 +17,14 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 _UNITS = ("kB", "MB", "GB", "TB", "PB")
-_WIDTH_IN_A_PIPE = 10_000
+_UNLIMITED = 10_000
 
 
-def console(*, stderr: bool = False) -> "Console":
-    """A Rich console that does not cut what goes to a file or a pipe."""
+def console(*, stderr: bool = False, width: int | None = None) -> "Console":
+    """A Rich console, as wide as the terminal unless a width is given."""
     from rich.console import Console
 
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else _WIDTH_IN_A_PIPE
-    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=True)
+    return Console(stderr=stderr, width=width, highlight=False)
 
 
 def say(message: str = "") -> None:
@@ -60,7 +58,11 @@ def plain(value: Any) -> Any:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Iterable[Any]], *, right: Collection[str] = ()
+    columns: Sequence[str],
+    rows: Iterable[Iterable[Any]],
+    *,
+    right: Collection[str] = (),
+    wrap: bool = False,
 ) -> None:
     """Rows under headings.
 
@@ -68,18 +70,19 @@ def print_table(
         columns: The headings.
         rows: Cells; None is shown as a dash.
         right: Headings of the columns of numbers.
+        wrap: Fit prose into the width of a terminal; without it a row stays one line.
     """
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        table.add_column(name, justify="right" if name in right else "left")
     for row in rows:
         table.add_row(*(Text("–", "dim") if cell is None else Text(str(cell)) for cell in row))
-    output = console()
+    output = console(width=None if wrap and sys.stdout.isatty() else _UNLIMITED)
     with output.capture() as captured:
-        output.print(table, soft_wrap=False)
+        output.print(table)
     typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 

@@ -149,6 +149,7 @@ def _print_description(
             (c["name"], c["type"], "yes" if c["required"] else "", described.get(c["name"]) or "")
             for c in description["schema"]
         ],
+        wrap=True,
     )
 
 

@@ -75,6 +75,10 @@ class DeltaLog:
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError
 
+        missing = f"{self._storage.uri}: there is no version {version}; see its history"
+        newest = self.head()
+        if newest is None or newest.version is None or not 0 <= version <= newest.version:
+            raise VersionNotFound(missing)  # delta-rs would walk there, one number at a time
         try:
             return self._head(
                 DeltaTable(
@@ -83,10 +87,8 @@ class DeltaLog:
                     storage_options=self._storage.delta_options,
                 )
             )
-        except (DeltaError, OverflowError) as error:
-            raise VersionNotFound(
-                f"{self._storage.uri}: there is no version {version}; see its history"
-            ) from error
+        except DeltaError as error:
+            raise VersionNotFound(missing) from error
 
     def _head(self, table: DeltaTable) -> Head:
         metadata = table.metadata()

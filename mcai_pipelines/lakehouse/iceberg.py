@@ -18,37 +18,31 @@ from pyiceberg.exceptions import (
     TableAlreadyExistsError,
 )
 from pyiceberg.manifest import FileFormat
-from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import index_name_by_id
-from pyiceberg.table import CreateTableTransaction, StagedTable
 from pyiceberg.transforms import IdentityTransform
 
-from mcai_pipelines.lakehouse import iceberg_codec
+from mcai_pipelines.lakehouse import iceberg_codec, iceberg_commit
 from mcai_pipelines.lakehouse.errors import CommitConflict, UnsupportedTable, VersionNotFound
 from mcai_pipelines.lakehouse.versions import Change, Head, Version
 
 if TYPE_CHECKING:
     import polars as pl
-    from pyiceberg.catalog import Catalog
     from pyiceberg.manifest import DataFile as IcebergDataFile
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table as IcebergTable
     from pyiceberg.table import Transaction
     from pyiceberg.table.snapshots import Snapshot
 
-    from mcai_pipelines.lakehouse.evolve import Evolution
     from mcai_pipelines.lakehouse.files import DataFile
     from mcai_pipelines.providers import TableStorage
-
-_FIRST_PARTITION_ID = 1000
 
 
 @dataclass
 class _Handle:
-    """PyIceberg's table, and its entries for the live files once they were listed."""
+    """PyIceberg's table; and by live file, once they were listed, its entry and manifest."""
 
     table: IcebergTable
-    entries: dict[str, IcebergDataFile]
+    entries: dict[str, tuple[IcebergDataFile, str]]
 
 
 class IcebergLog:
@@ -118,6 +112,8 @@ class IcebergLog:
                 if self._adopted:
                     continue
                 raise UnsupportedTable(_has_delete_files(self._storage.uri))
+            if not iceberg_commit.is_live(manifest):
+                continue
             for entry in manifest.fetch_manifest_entry(handle.table.io, discard_deleted=True):
                 if not self._adopted:
                     _require_plain_file(entry.data_file, self._storage.uri)
@@ -125,7 +121,7 @@ class IcebergLog:
                     entry.data_file, self._storage.uri, schema, partition_by
                 )
                 files[file.path] = file
-                handle.entries[file.path] = entry.data_file
+                handle.entries[file.path] = entry.data_file, manifest.manifest_path
         return files
 
     def version(self, id: int) -> Version:
@@ -155,9 +151,12 @@ class IcebergLog:
 
     def commit(self, base: Head | None, change: Change) -> Version:
         """See `Log.commit`."""
-        transaction = self._create(change) if base is None else self._transaction(base)
+        if base is None:
+            transaction: Transaction = iceberg_commit.new_table(self._storage, change)
+        else:
+            transaction = self._transaction(base)
         if base is not None and change.evolution is not None and change.evolution.changes:
-            _evolve(transaction, change.evolution)
+            iceberg_commit.evolve(transaction, change.evolution)
         schema = transaction.table_metadata.schema()
         if index_name_by_id(schema) != index_name_by_id(change.schema):
             raise UnsupportedTable(
@@ -168,8 +167,10 @@ class IcebergLog:
         update = producer.overwrite() if change.removed else producer.fast_append()
         spec_id = transaction.table_metadata.default_spec_id
         with update:
-            for file in change.removed:
-                update.delete_data_file(cast("_Handle", base.handle).entries[file.path])  # type: ignore[union-attr]
+            if base is not None:
+                iceberg_commit.remove_files(
+                    update, [cast("_Handle", base.handle).entries[f.path] for f in change.removed]
+                )
             for file in change.added:
                 update.append_data_file(
                     iceberg_codec.to_iceberg(file, self._storage.uri, schema, spec_id)
@@ -179,35 +180,6 @@ class IcebergLog:
         except (CommitFailedException, TableAlreadyExistsError) as error:
             raise CommitConflict(f"{self._storage.uri}: {error}") from error
         return _version(cast("Snapshot", table.snapshot_by_id(update.snapshot_id)))
-
-    def _create(self, change: Change) -> Transaction:
-        catalog = self._storage.catalog()
-        _make_namespace(catalog, self._storage.identifier[:-1])
-        spec = PartitionSpec(
-            *(
-                PartitionField(
-                    source_id=change.schema.find_field(name).field_id,
-                    field_id=_FIRST_PARTITION_ID + position,
-                    transform=IdentityTransform(),
-                    name=name,
-                )
-                for position, name in enumerate(change.partition_by)
-            )
-        )
-        transaction = catalog.create_table_transaction(
-            self._storage.identifier,
-            schema=change.schema,
-            location=self._storage.uri,
-            partition_spec=spec,
-            properties={
-                "format-version": "2",
-                "write.metadata.path": f"{self._storage.uri}/_iceberg",
-                "commit.retry.num-retries": "0",
-                # For files without field ids, which another writer adds to a Delta primary.
-                "schema.name-mapping.default": change.schema.name_mapping.model_dump_json(),
-            },
-        )
-        return _with_field_ids_of(change.schema, spec, transaction)
 
     def _transaction(self, base: Head) -> Transaction:
         table = cast("_Handle", base.handle).table
@@ -221,7 +193,7 @@ class IcebergLog:
             )
         if current is not None and any(m.content != 0 for m in current.manifests(table.io)):
             raise UnsupportedTable(_has_delete_files(self._storage.uri))
-        return table.transaction()
+        return iceberg_commit.Draft(table)
 
     def scan(self, head: Head) -> pl.LazyFrame:
         """See `Log.scan`."""
@@ -253,38 +225,6 @@ class StaticIcebergLog(IcebergLog):
             return StaticTable.from_metadata(self._storage.uri)
         except FileNotFoundError:
             return None
-
-
-def _with_field_ids_of(
-    schema: Schema, spec: PartitionSpec, transaction: CreateTableTransaction
-) -> CreateTableTransaction:
-    """The same new table, with the field ids that its files have.
-
-    PyIceberg numbers the columns of a new table afresh, and those of a Delta table that has
-    grown columns since, or that another writer added, are numbered otherwise.
-    """
-    draft = transaction._table  # no public way leads to it
-    metadata = draft.metadata.model_copy(
-        update={
-            "schemas": [schema],
-            "current_schema_id": schema.schema_id,
-            "last_column_id": schema.highest_field_id,
-            "partition_specs": [spec],
-            "default_spec_id": spec.spec_id,
-        }
-    )
-    return CreateTableTransaction(
-        StagedTable(draft.name(), metadata, draft.metadata_location, draft.io, draft.catalog)
-    )
-
-
-def _make_namespace(catalog: Catalog, namespace: tuple[str, ...]) -> None:
-    """Create the namespace unless it is there; the SQL catalog's own way loses races."""
-    try:
-        catalog.create_namespace_if_not_exists(namespace)
-    except Exception:
-        if not catalog.namespace_exists(namespace):
-            raise
 
 
 def _partition_by(table: IcebergTable, uri: str) -> tuple[str, ...]:
@@ -332,16 +272,3 @@ def _version(snapshot: Snapshot) -> Version:
         },
         parent=snapshot.parent_snapshot_id,
     )
-
-
-def _evolve(transaction: Transaction, evolution: Evolution) -> None:
-    with transaction.update_schema() as update:
-        for field in evolution.added:
-            # A path, because a string with a dot would name a field of a struct.
-            update.add_column((field.name,), field.field_type, doc=field.doc, required=False)
-        for field in evolution.widened:
-            update.update_column((field.name,), field_type=field.field_type)
-        for field in evolution.relaxed:
-            update.make_column_optional((field.name,))
-        for field in evolution.documented:
-            update.update_column((field.name,), doc=field.doc or "")

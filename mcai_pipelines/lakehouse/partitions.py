@@ -94,11 +94,12 @@ def check_wanted(
     """
     columns = [(name, schema.find_field(name).field_type) for name in partition_by]
     for values in wanted:
-        if len(values) != len(columns):
+        if not isinstance(values, tuple) or len(values) != len(columns):
             raise SchemaMismatch.at(
                 where,
-                f"the partition {values} has {len(values)} values",
-                f"give one for each of {', '.join(partition_by)}",
+                f"the partition {values!r} is not a tuple of one value for each of"
+                f" {', '.join(partition_by)}",
+                "give such tuples",
             )
         for value, (name, kind) in zip(values, columns, strict=True):
             if value is not None and not _fits(value, kind):

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 
@@ -17,7 +15,7 @@ from mcai_pipelines.lakehouse.lake import Lake
 
 INSTANCE = """\
 telemetry: {enabled: false}
-storage: {sqlite: {base_dir: storage}}
+nux: {enabled: false}           # no invitation to the newsletter over every page
 """
 
 
@@ -32,7 +30,7 @@ class Home:
         self.root = root
         self.dagster = root / "dagster"
         self.dagster.mkdir(parents=True)
-        (self.dagster / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+        (self.dagster / "dagster.yaml").write_text(INSTANCE)
 
     @property
     def env(self) -> dict[str, str]:

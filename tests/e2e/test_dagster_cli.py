@@ -35,9 +35,7 @@ def metadata(home: Home, table: str, week: str) -> dict[str, Any]:
     """What the last materialization of a week says."""
     with home.instance() as instance:
         (record,) = instance.fetch_materializations(
-            dg.AssetRecordsFilter(
-                asset_key=dg.AssetKey(table.split("/")), asset_partitions=[week]
-            ),
+            dg.AssetRecordsFilter(asset_key=dg.AssetKey(table.split("/")), asset_partitions=[week]),
             limit=1,
         ).records
     assert record.asset_materialization is not None

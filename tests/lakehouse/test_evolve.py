@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
@@ -233,11 +234,24 @@ def test_nested_columns_are_added_and_ids_agree_in_both_formats(
         assert found.row(0) == (1, None, None, None)
 
 
+@every_format
+def test_a_time_without_a_zone_is_added(
+    make_table: MakeTable, primary: str, mirrored: str | None
+) -> None:
+    """For which Delta needs a table feature, and keeps the other rules of the table."""
+    table = make_table(primary, mirrored)
+    table.write(pl.DataFrame({"n": [1]}))
+    moments = [dt.datetime(2017, 1, 2), dt.datetime(2017, 1, 9)]
+    table.write(pl.DataFrame({"n": [2], "at": moments[:1]}))
+    table.write(pl.DataFrame({"n": [3], "at": moments[1:]}))
+    assert_reads_everywhere(table, pl.DataFrame({"n": [1, 2, 3], "at": [None, *moments]}), by="n")
+
+
 @pytest.mark.parametrize(("primary", "mirrored"), MIRRORED)
 def test_a_mirror_that_missed_two_evolutions_takes_both(
     make_table: MakeTable, primary: str, mirrored: str
 ) -> None:
-    steps = [
+    steps: list[dict[str, IcebergType]] = [
         {"n": INT},
         {"n": INT, "p": POINT, "a": TEXT},
         {"n": LONG, "p": POINT, "a": TEXT, "b": TEXT},

@@ -43,9 +43,9 @@ def leave_behind(table: Table, marker: dict[str, Any]) -> set[str]:
     """Files as a writer with this marker had them when it stopped; returns the data files."""
     batch = marker["batch"]
     data = {f"_data/p=a/{batch}-00000.parquet", f"_data/p=b%20c/{batch}-00001.parquet"}
-    for path in data:
-        Path(table.storage.uri, path).parent.mkdir(parents=True, exist_ok=True)
-        Path(table.storage.uri, path).write_bytes(b"half a fi")
+    for file in data:
+        Path(table.storage.uri, file).parent.mkdir(parents=True, exist_ok=True)
+        Path(table.storage.uri, file).write_bytes(b"half a fi")
     path = Path(table.storage.uri, "_staged", f"{batch}.json")
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(marker))

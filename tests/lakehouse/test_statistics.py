@@ -32,10 +32,12 @@ from pyiceberg.types import (
     TimeType,
 )
 
+from mcai_pipelines.lakehouse.delta import CHECKPOINT_EVERY
 from mcai_pipelines.lakehouse.delta_codec import add_action
 from mcai_pipelines.lakehouse.files import DataFile, Value, shorten_lower, shorten_upper
 from mcai_pipelines.lakehouse.iceberg_codec import from_iceberg, to_iceberg
 from tests.lakehouse.conftest import MIRRORED, open_log, open_table, schema_of
+from tests.lakehouse.plain_readers import assert_reads_everywhere
 
 UTC = dt.UTC
 BOUND = 16
@@ -170,6 +172,33 @@ def assert_bounds_hold(file: DataFile, rows: pl.DataFrame) -> None:
         assert all(value <= high for value in rows[name].drop_nulls()), name
 
 
+@pytest.mark.parametrize(("primary", "mirrored"), MIRRORED)
+def test_a_checkpoint_keeps_what_the_log_said(tmp_path: Path, primary: str, mirrored: str) -> None:
+    table = open_table(tmp_path, "t", primary, mirrored, partition_by=["p"])
+    frames = []
+    for number in range(CHECKPOINT_EVERY + 1):
+        frame = pl.DataFrame(
+            {
+                "n": [number],
+                "p": ["𠀀 /%"],
+                "s": ["𠀀" * 17],
+                "at": [dt.datetime(1, 1, 1) + dt.timedelta(microseconds=number)],
+                "amount": pl.Series([f"{number}.000000001"]).str.to_decimal(scale=9),
+            }
+        )
+        table.write(frame)
+        frames.append(frame)
+    folder = Path(table.storage.uri, "_delta_log")
+    assert list(folder.glob("*.checkpoint.parquet"))
+    everything = pl.concat(frames)
+    assert_reads_everywhere(table, everything, by="n")
+    for format in table.formats:
+        for name, value in frames[-2].row(0, named=True).items():
+            same = pl.col(name) == pl.lit(value, everything.schema[name])
+            found = table.scan(format=format).filter(same).collect()
+            assert_same_rows(found, everything.filter(same), name)
+
+
 # ---------------------------------------------------------------- conversion from log to log
 
 
@@ -251,8 +280,12 @@ def test_a_shortened_bound_still_bounds(value: str | bytes) -> None:
         return
     assert isinstance(high, str | bytes)
     assert len(high) <= BOUND
-    encoded = (value, high) if isinstance(value, bytes) else (value.encode(), high.encode())  # type: ignore[union-attr]
-    assert encoded[0] <= encoded[1]
+    assert as_bytes(value) <= as_bytes(high)
+
+
+def as_bytes(value: str | bytes) -> bytes:
+    """What formats compare: the UTF-8 of a text."""
+    return value.encode() if isinstance(value, str) else value
 
 
 @given(st.lists(TEXT, min_size=2, max_size=5))

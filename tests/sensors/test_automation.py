@@ -55,9 +55,7 @@ class Automation:
     def run(self, *tables: str, weeks: tuple[int, int], fails: bool = False) -> None:
         """A run that the daemon started for a request."""
         tags = {"dagster/from_automation_condition": "true"}
-        result = self.retail.materialize(
-            *tables, weeks=weeks, tags=tags, raise_on_error=not fails
-        )
+        result = self.retail.materialize(*tables, weeks=weeks, tags=tags, raise_on_error=not fails)
         assert result.success is not fails
 
     def settle(self, *, weeks: tuple[int, int]) -> None:
@@ -109,7 +107,7 @@ def test_a_week_waits_for_all_of_its_inputs(automation: Automation) -> None:
     assert automation.tick() == NOTHING, "there are no products yet"
     retail.materialize(PRODUCTS)
 
-    assert automation.tick() == dict.fromkeys(SALES[:3], [key(2)])
+    assert automation.tick() == dict.fromkeys(SALES[:3], keys(2, 2))
     automation.run(*SALES[:3], weeks=(2, 2))
     assert automation.tick() == NOTHING, "one site is missing in the global table"
 

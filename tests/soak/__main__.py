@@ -53,7 +53,7 @@ class Soak:
         alive = [self.give_birth(writer) for writer in range(WRITERS)]
         while sum(self.hits.values()) < self.kills and not broken.is_set() and reader.is_alive():
             writer = chance.randrange(WRITERS)
-            time.sleep(chance.uniform(0, LONGEST_LIFE))
+            self.wait(writer, chance)
             phase = PHASES[self.phases[writer].value]
             alive[writer].kill()
             if crew.exit_code(alive[writer]) != crew.KILLED:
@@ -77,6 +77,19 @@ class Soak:
         where = ", ".join(f"{phase} {self.hits[phase]}" for phase in PHASES)
         print(f"  killed: {where}", flush=True)
         return right and self.settle()
+
+    def wait(self, writer: int, chance: random.Random) -> None:
+        """Wait for a random moment; every other time for one in a random phase of a write.
+
+        Left to chance alone, most kills hit the longest phase.
+        """
+        if chance.random() < 0.5:
+            time.sleep(chance.uniform(0, LONGEST_LIFE))
+            return
+        phase, until = chance.randrange(len(PHASES)), time.monotonic() + 2 * LONGEST_LIFE
+        while self.phases[writer].value != phase and time.monotonic() < until:
+            time.sleep(0.0005)
+        time.sleep(chance.expovariate(1 / 0.01))
 
     def give_birth(self, writer: int) -> crew.Process:
         self.phases[writer].value = 0

@@ -12,7 +12,7 @@ from typing import Any
 import obstore
 from pyiceberg.catalog import MetastoreCatalog
 
-from mcai_pipelines.lakehouse import flight, stage, write
+from mcai_pipelines.lakehouse import flight, partitions, write
 from mcai_pipelines.lakehouse.table import Table
 from mcai_pipelines.lakehouse.versions import Change, Head, Log, Version
 
@@ -68,7 +68,7 @@ def die() -> None:
 def at(point: str, table: Table) -> Callable[[str], None]:
     """Arrange for this process to die at a point; returns the `on_step` to write with."""
     if point == "between files":
-        _die_on_call(stage, "partition_text", number=2)
+        _die_on_call(partitions, "folder", number=2)
     elif point.startswith("primary"):
         _die_committing(table.primary, point)
     elif point.startswith("mirror "):

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
-from pyiceberg.expressions.visitors import _ManifestEvalVisitor
 
 from mcai_pipelines.lakehouse.table import Table
 from mcai_pipelines.lakehouse.versions import SOURCE
@@ -109,25 +105,3 @@ def test_appends_among_rollbacks_and_evolutions(
         assert sorted(seen["item"]) == holds[version.id]
     made = [version for version in table.history() if "mcai.reason" not in version.properties]
     assert len(made) == 1 + PROCESSES * ROUNDS
-
-
-def test_an_overwrite_finds_its_files_in_many_manifests(
-    make_table: Callable[..., Table], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """PyIceberg 0.12 prunes manifests in threads that share one evaluator and its state."""
-    original = _ManifestEvalVisitor.visit_equal
-
-    def slow(self: _ManifestEvalVisitor, term: Any, literal: Any) -> bool:
-        time.sleep(0.002)
-        return original(self, term, literal)
-
-    table = make_table("iceberg", partition_by=["owner"])
-    for number in range(12):
-        table.write(crowd.frame(f"owner {number % 3}", number))
-    monkeypatch.setattr(_ManifestEvalVisitor, "visit_equal", slow)
-
-    some = [("owner 0",), ("owner 1",)]
-    table.write(crowd.frame("owner 0", 100), "overwrite_partitions", partitions=some)
-    assert items(table) == [2, 5, 8, 11, 100]
-    table.write(crowd.frame("owner 3", 200), "overwrite")
-    assert items(table) == [200]
