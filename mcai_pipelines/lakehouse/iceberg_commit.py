@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.table import CreateTableTransaction, StagedTable, Transaction
 from pyiceberg.transforms import IdentityTransform
+
+from mcai_pipelines.lakehouse.errors import CommitConflict
+from mcai_pipelines.lakehouse.failures import StorageFailed
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from mcai_pipelines.providers import TableStorage
 
 _FIRST_PARTITION_ID = 1000
+_METADATA = re.compile(r"_iceberg/(\d+)-[^/]*\.metadata\.json$")
 
 
 def new_table(storage: TableStorage, change: Change) -> CreateTableTransaction:
@@ -31,7 +36,12 @@ def new_table(storage: TableStorage, change: Change) -> CreateTableTransaction:
     Args:
         storage: Its root and catalog.
         change: The first commit.
+
+    Raises:
+        StorageFailed: The table exists, and its catalog was lost.
     """
+    if change.operation != "mirror":  # which is made anew from its primary
+        _refuse_if_forgotten(storage)
     catalog = storage.catalog()
     _make_namespace(catalog, storage.identifier[:-1])
     spec = PartitionSpec(
@@ -59,6 +69,32 @@ def new_table(storage: TableStorage, change: Change) -> CreateTableTransaction:
         },
     )
     return _with_field_ids_of(change.schema, spec, transaction)
+
+
+def _refuse_if_forgotten(storage: TableStorage) -> None:
+    """Refuse to begin a table anew where there is one that its catalog does not know.
+
+    A writer killed before it could enter a new table in the catalog leaves metadata number 0.
+    """
+    import obstore
+
+    found = [
+        match
+        for page in obstore.list(storage.store, prefix="_iceberg/")
+        for item in page
+        if (match := _METADATA.search(item["path"])) and int(match[1]) > 0
+    ]
+    if not found:
+        return
+    name = ".".join(storage.identifier)
+    if storage.catalog().table_exists(storage.identifier):
+        raise CommitConflict(f"{storage.uri}: the catalog has {name} by now")
+    newest = max(found, key=lambda match: int(match[1]))[0]
+    raise StorageFailed(
+        f"{storage.uri} holds an Iceberg table that the catalog does not know as {name}: restore"
+        f" the catalog, or register the table there with {newest}; to begin anew, move the folder"
+        " away"
+    )
 
 
 def _make_namespace(catalog: Catalog, namespace: tuple[str, ...]) -> None:

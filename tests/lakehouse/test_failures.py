@@ -24,7 +24,8 @@ from mcai_pipelines.errors import McaiError
 from mcai_pipelines.lakehouse.errors import MirrorLagging, SchemaMismatch, TableNotFound
 from mcai_pipelines.lakehouse.failures import StorageFailed, as_storage_error
 from mcai_pipelines.lakehouse.table import Table
-from tests.lakehouse.conftest import FORMATS, open_table
+from mcai_pipelines.providers.local import open_folder
+from tests.lakehouse.conftest import FORMATS, open_log, open_table
 from tests.lakehouse.plain_readers import files_below
 
 every_format = pytest.mark.parametrize(("primary", "mirrored"), FORMATS)
@@ -207,6 +208,45 @@ def test_a_catalog_whose_folder_is_missing_is_created(tmp_path: Path) -> None:
     table = open_table(tmp_path / "a" / "b", "t", "iceberg", None)
     table.write(SMALL)
     assert (tmp_path / "a" / "b" / "catalog.db").exists()
+
+
+def lose_the_catalog(root: Path) -> str:
+    """Another catalog, as if the first one's folder were gone; returns its URI."""
+    return f"sqlite:///{root}/another/catalog.db"
+
+
+@pytest.mark.parametrize("mirrored", [None, "delta"])
+def test_a_lost_catalog_does_not_hide_a_table_behind_a_new_one(
+    make_table: MakeTable, tmp_path: Path, mirrored: str | None
+) -> None:
+    table = make_table("iceberg", mirrored)
+    table.write(SMALL)
+    newest = table.write(SMALL).version
+    storage = open_folder("site", tmp_path, "test", lose_the_catalog(tmp_path)).table(("t",))
+    mirror = open_log("delta", storage) if mirrored else None
+    lost = Table("t", storage, open_log("iceberg", storage), mirror)
+    with pytest.raises(StorageFailed, match=r"the catalog does not know as test\.t: restore the"):
+        lost.write(SMALL)
+    assert heights(table) == [6] * len(table.formats)
+    location = table.info().metadata_location
+    assert location is not None
+    storage.catalog().create_namespace_if_not_exists("test")
+    storage.catalog().register_table(storage.identifier, location)
+    assert lost.head().version == newest.id
+    lost.write(SMALL)
+    assert heights(lost) == [9] * len(table.formats)
+
+
+def test_a_mirror_whose_catalog_was_lost_is_made_anew(
+    make_table: MakeTable, tmp_path: Path
+) -> None:
+    table = make_table("delta", "iceberg")
+    table.write(SMALL)
+    table.write(SMALL)
+    storage = open_folder("site", tmp_path, "test", lose_the_catalog(tmp_path)).table(("t",))
+    again = Table("t", storage, open_log("delta", storage), open_log("iceberg", storage))
+    again.write(SMALL)
+    assert heights(again) == [9, 9]
 
 
 def test_a_catalog_that_cannot_be_created(tmp_path: Path) -> None:

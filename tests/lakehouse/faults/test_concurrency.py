@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from mcai_pipelines.lakehouse.errors import StaleWrite
 from mcai_pipelines.lakehouse.table import Table
 from mcai_pipelines.lakehouse.versions import SOURCE
 from tests.lakehouse.conftest import FORMATS, open_table
@@ -105,3 +107,18 @@ def test_appends_among_rollbacks_and_evolutions(
         assert sorted(seen["item"]) == holds[version.id]
     made = [version for version in table.history() if "mcai.reason" not in version.properties]
     assert len(made) == 1 + PROCESSES * ROUNDS
+
+
+@pytest.mark.parametrize("primary", ["iceberg", "delta"])
+def test_a_base_that_is_not_the_newest(make_table: Callable[..., Table], primary: str) -> None:
+    """It may be a version that was asked for by its id, whose handle knows the newer ones."""
+    table = make_table(primary, partition_by=["owner"])
+    first = table.write(crowd.frame("owner", 1)).version
+    table.write(crowd.frame("owner", 2))
+    base = table.resolve(version=first.id)
+
+    with pytest.raises(StaleWrite):
+        table.write(crowd.frame("owner", 3), "overwrite", base=base)
+    table.write(crowd.frame("owner", 4), base=base)
+
+    assert items(table) == [1, 2, 4]

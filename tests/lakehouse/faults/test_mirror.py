@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from mcai_pipelines.lakehouse.table import Table
+from mcai_pipelines.lakehouse.versions import SOURCE, Head
 from tests.lakehouse.faults.readers import everyone
 
 MakeTable = Callable[..., Table]
@@ -72,3 +73,32 @@ def test_the_formats_may_not_swap_places_unnoticed(
     assert all_see(swapped) == before
     swapped.write(FRAMES[1])
     assert all_see(swapped).count("'a'") == 2
+
+
+@pytest.mark.parametrize(("primary", "mirror"), MIRRORED)
+def test_whoever_was_overtaken_does_not_take_it_back(
+    make_table: MakeTable, monkeypatch: pytest.MonkeyPatch, primary: str, mirror: str
+) -> None:
+    """Another writer commits and mirrors while this one has read one of the two logs."""
+    table = make_table(primary, mirror, partition_by=["p"])
+    table.write(FRAMES[0])
+    make_table(primary, partition_by=["p"]).write(FRAMES[3])  # the mirror lags
+    other = make_table(primary, mirror, partition_by=["p"])
+    assert table.mirror_log is not None
+    for log in (table.primary, table.mirror_log):
+        original = log.head
+
+        def overtaken(original: Callable[[], Head | None] = original) -> Head | None:
+            found = original()
+            monkeypatch.undo()
+            other.write(FRAMES[3])
+            return found
+
+        monkeypatch.setattr(log, "head", overtaken)
+
+    table.repair_mirror()
+
+    order = {version.id: version.sequence for version in table.primary.versions()}
+    shown = [order[int(v.properties[SOURCE])] for v in table.mirror_log.versions()]
+    assert shown == sorted(shown, reverse=True)
+    assert all_see(table).count("True") == 2
