@@ -44,6 +44,7 @@ def table_metadata(
 
     Versions are text: a browser would round Iceberg's 63-bit snapshot ids.
     """
+    read = {key: str(version) for key, version in inputs.items()}
     metadata: dict[str, Any] = {
         ROW_COUNT: info.rows,
         URI: dg.MetadataValue.url(table.storage.uri)
@@ -51,7 +52,7 @@ def table_metadata(
         else dg.MetadataValue.path(table.storage.uri),
         VERSION: str(commit.version.id),
         COMMITTED_AT: dg.MetadataValue.timestamp(commit.version.committed_at),
-        INPUT_VERSIONS: dg.MetadataValue.json({key: str(v) for key, v in inputs.items()}),
+        **({INPUT_VERSIONS: dg.MetadataValue.json(read)} if read else {}),
         COLUMN_SCHEMA: table_columns(info.schema, contract),
         "mcai/format": " + ".join(table.formats),
         "mcai/files": info.files,

@@ -18,9 +18,9 @@ from mcai_pipelines.errors import BadInput
 if TYPE_CHECKING:
     import polars as pl
 
+    from mcai_pipelines.lakehouse.files import Partition
     from mcai_pipelines.lakehouse.schema import Schema
     from mcai_pipelines.lakehouse.versions import Head
-    from mcai_pipelines.lakehouse.files import Partition
 
 
 def partition_values(

@@ -58,9 +58,11 @@ def expected_weekly_sales(site: str, weeks: Sequence[dt.date]) -> pl.LazyFrame:
     return sales.weekly_sales(expected_transactions(site, weeks), products)
 
 
-def same_rows(found: pl.LazyFrame, expected: pl.LazyFrame) -> bool:
-    """Equal values, whatever the order of rows; the columns have to be in the same order."""
-    left, right = (frame.collect() for frame in (found, expected))
+def same_rows(found: pl.LazyFrame | pl.DataFrame, expected: pl.LazyFrame | pl.DataFrame) -> bool:
+    """Equal columns, types and values, whatever the order of rows."""
+    left, right = (frame.lazy().collect() for frame in (found, expected))
+    if left.schema != right.schema:
+        return False
     order = [name for name, kind in left.schema.items() if not kind.is_float()]
     return left.sort(order).equals(right.sort(order))
 

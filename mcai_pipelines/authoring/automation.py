@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import dagster as dg
 
-Condition: TypeAlias = dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]
+Condition: TypeAlias = dg.AutomationCondition[Any]
 
 _BY_AUTOMATION = "dagster/from_automation_condition"
 """Tag of the runs that an automation condition requested."""
@@ -39,7 +39,7 @@ def keep_current() -> Condition:
 
     outdated = changed.since(requested & ~changed).with_label("an input changed since requested")
     unread = (changed.since(computed) | changed.since(by_others)).with_label(
-        "and since somebody else computed it"
+        "an input changed since somebody computed it"
     )
     absent = condition.missing() & condition.missing().newly_true().since(requested)
     blocked = condition.any_deps_match(

@@ -1,14 +1,18 @@
 """Progress on standard error: spinners on a terminal, a line per finished item elsewhere."""
 
+import os
 import sys
 from types import TracebackType
 from typing import Any, Self
 
-from mcai_pipelines.cli.output import console, say
+import typer
 
 
 class Progress:
     """Items that start and finish, some perhaps at once.
+
+    It writes to a standard error of its own: during a step, Dagster sends the process's one to
+    the run's compute log.
 
     Args:
         total: How many items there are.
@@ -17,19 +21,23 @@ class Progress:
     def __init__(self, total: int) -> None:
         self._total = total
         self._done = 0
+        self._stream = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8")
         self._bars: Any = None
         self._overall: Any = None
         self._tasks: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if self._stream.isatty():
             from rich import progress as rich
+            from rich.console import Console
 
             self._bars = rich.Progress(
                 rich.SpinnerColumn(finished_text="[green]✓"),
                 rich.TextColumn("{task.description}"),
                 rich.TimeElapsedColumn(),
-                console=console(stderr=True),
+                console=Console(file=self._stream, highlight=False),
+                redirect_stdout=False,
+                redirect_stderr=False,
             )
             self._overall = self._bars.add_task("", total=self._total)
             self._bars.start()
@@ -43,6 +51,7 @@ class Progress:
     ) -> None:
         if self._bars is not None:
             self._bars.stop()
+        self._stream.close()
 
     def say(self, what: str) -> None:
         """What goes on beside the items."""
@@ -50,7 +59,7 @@ class Progress:
             text = f"{self._done} of {self._total} tables; {what}"
             self._bars.update(self._overall, description=text)
         else:
-            say(what)
+            typer.echo(what, file=self._stream)
 
     def start(self, item: str) -> None:
         """An item has started."""
@@ -66,4 +75,4 @@ class Progress:
             self._bars.update(self._overall, completed=self._done)
             self.say("…" if self._done < self._total else "done")
         else:
-            say(f"{self._done}/{self._total}  {item}  {seconds:.1f} s")
+            self.say(f"{self._done}/{self._total}  {item}  {seconds:.1f} s")

@@ -151,7 +151,7 @@ def _evolve_field(
         field.field_id,
         field.name,
         new.field_type if widened else field.field_type,
-        required=field.required and new.required,
+        required=new.required,
         doc=new.doc,
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mcai_pipelines.lakehouse import flight
+from mcai_pipelines.lakehouse.commit import COMMIT_SECONDS
 from mcai_pipelines.lakehouse.errors import CommitConflict, CommitContention, StaleWrite
 from mcai_pipelines.lakehouse.versions import (
     BATCH,
@@ -17,7 +18,7 @@ from mcai_pipelines.lakehouse.versions import (
     Version,
     find_batch,
 )
-from mcai_pipelines.lakehouse.write import COMMIT_SECONDS, Commit, WriteRequest, Writing
+from mcai_pipelines.lakehouse.write import Commit, WriteRequest, Writing
 
 if TYPE_CHECKING:
     from mcai_pipelines.lakehouse.table import Table

@@ -253,7 +253,8 @@ class Table:
         Raises:
             SchemaMismatch: Frame, contract and table do not fit.
             RowsOutsidePartitions: The frame has rows outside ``partitions``.
-            StaleWrite: What an overwrite replaces changed since ``base``; compute it again.
+            StaleWrite: What an overwrite replaces changed since ``base``, or the schema did (an
+                append too); compute it again and write again.
             CommitContention: Others kept committing first for two minutes.
             MirrorLagging: It is visible in the primary, and the mirror could not follow.
             StorageFailed: The storage failed; what was committed before is as it was.

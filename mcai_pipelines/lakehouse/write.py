@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
-import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from mcai_pipelines.errors import McaiError
 from mcai_pipelines.lakehouse import flight, partitions, stage
-from mcai_pipelines.lakehouse.errors import (
-    CommitConflict,
-    CommitContention,
-    RowsOutsidePartitions,
-    SchemaMismatch,
-    StaleWrite,
-)
+from mcai_pipelines.lakehouse.commit import Committing, made_before
+from mcai_pipelines.lakehouse.errors import RowsOutsidePartitions, SchemaMismatch
 from mcai_pipelines.lakehouse.evolve import Evolution, merge_inferred, plan_evolution
-from mcai_pipelines.lakehouse.files import DataFile, Partition
+from mcai_pipelines.lakehouse.files import Partition
 from mcai_pipelines.lakehouse.fit import explained, fit
 from mcai_pipelines.lakehouse.schema import delta_schema_json, from_polars
-from mcai_pipelines.lakehouse.versions import (
-    BATCH,
-    INPUTS,
-    KEY,
-    Change,
-    Head,
-    Version,
-    find_batch,
-    find_commit,
-    versions_since,
-)
+from mcai_pipelines.lakehouse.versions import BATCH, Head, Version
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,9 +24,6 @@ if TYPE_CHECKING:
 
 Mode: TypeAlias = Literal["append", "overwrite", "overwrite_partitions"]
 Audit: TypeAlias = Callable[[stage.StagedBatch], None]
-
-COMMIT_SECONDS = 120.0
-"""How long the commit loop keeps trying while others commit first."""
 
 STEPS = ("staging", "staged", "audited", "committed", "mirrored", "done")
 """The named points of the protocol, in order."""
@@ -116,11 +94,10 @@ class Writing:
         self._request = request
         self._base = base
         self._batch = flight.new_batch_id()
-        self._tried: list[Head | None] = []
 
     def run(self, frame: pl.LazyFrame) -> Commit:
         """Carry the write through; see `Table.write` for what it raises."""
-        repeated = self._made_before(self._base)
+        repeated = made_before(self._table, self._request.key, self._base)
         if repeated is not None:
             mirrored = self._table.repair_mirror()
             self._table.sweep()
@@ -139,11 +116,12 @@ class Writing:
         partitions.check_columns(schema, columns, where=where)
         partitions.check_wanted(schema, columns, wanted or (), where=where)
         step = self._request.on_step
-        with flight.in_flight(self._table.storage, self._batch, self._fate):
+        committing = Committing(self._table, self._request, self._base, self._batch)
+        with flight.in_flight(self._table.storage, self._batch, committing.fate):
             step("staging")
             with explained(frame, schema, where=where):
                 staged = self._stage(fitted, schema)
-            version = self._commit(staged, evolution)
+            version = committing.commit(staged, evolution)
             step("committed")
             repeated = version.properties.get(BATCH) != self._batch
             if repeated:  # another attempt of this append landed meanwhile
@@ -155,32 +133,6 @@ class Writing:
         if repeated:
             return Commit(version, mirrored, repeated=True)
         return _describe(version, mirrored, staged)
-
-    def _made_before(self, head: Head | None) -> Version | None:
-        key = self._request.key
-        if key is None or head is None:
-            return None
-        return find_commit(self._table.primary, head.version, KEY, key.value, key.since)
-
-    def _landed(self) -> Version | None:
-        return find_batch(self._table.primary, self._base, self._batch)
-
-    def _fate(self) -> flight.Fate:
-        """Whether the batch's commit landed, or still may.
-
-        It cannot land any more once another version was made after the head that it was tried
-        on.
-        """
-        if not self._tried:
-            return flight.Fate(landed=False)
-        if self._landed() is not None:
-            return flight.Fate(landed=True)
-        primary, last = self._table.primary, self._tried[-1]
-        if next(versions_since(primary, last), None) is not None:
-            return flight.Fate(landed=False)
-        known = last.version if last is not None else None
-        sequence = primary.version(known).sequence if known is not None else -1
-        return flight.Fate(landed=False, doubtful_after=sequence)
 
     # ------------------------------------------------------------------ schema
 
@@ -223,7 +175,7 @@ class Writing:
         self._base = self._table.primary.at(widened.version.id)
         return plan_evolution(self._base.schema, evolution.schema, where=self._table.source)
 
-    # ------------------------------------------------------------------ stage and commit
+    # ------------------------------------------------------------------ stage
 
     def _stage(self, fitted: pl.LazyFrame, schema: Schema) -> stage.StagedBatch:
         storage = self._table.storage
@@ -242,97 +194,6 @@ class Writing:
             self._request.audit(staged)
         self._request.on_step("audited")
         return staged
-
-    def _commit(self, staged: stage.StagedBatch, evolution: Evolution) -> Version:
-        head = self._base
-        deadline = time.monotonic() + COMMIT_SECONDS
-        delay = 0.02
-        while True:
-            change = self._change(head, staged, evolution)
-            self._tried.append(head)
-            try:
-                return self._table.primary.commit(head, change)
-            except CommitConflict:
-                if time.monotonic() > deadline:
-                    raise CommitContention(
-                        f"table {self._table.key}: others kept committing first for"
-                        f" {COMMIT_SECONDS:.0f} s; run again when fewer write at once"
-                    ) from None
-            except McaiError:  # refused before it was tried
-                self._tried.pop()
-                raise
-            except Exception:
-                # It failed, or it succeeded and its answer was lost: the log knows.
-                landed = self._landed()
-                if landed is not None:
-                    return landed
-                raise
-            time.sleep(random.uniform(0, delay))
-            delay = min(delay * 2, 1.0)
-            # A conflict may be with this commit itself, where a lost answer made the storage's
-            # client try again.
-            landed = self._landed()
-            if landed is not None:
-                return landed
-            head = self._table.primary.head()
-            repeated = self._made_before(head)
-            if repeated is not None:
-                return repeated
-
-    def _change(self, head: Head | None, staged: stage.StagedBatch, evolution: Evolution) -> Change:
-        if head is not self._base and head is not None:
-            evolution = self._rebase(head, evolution)
-        return Change(
-            operation="append" if self._request.mode == "append" else "overwrite",
-            schema=evolution.schema,
-            partition_by=self._table.partition_by,
-            evolution=evolution,
-            added=staged.files,
-            removed=self._replaced(head),
-            properties=self._properties(),
-        )
-
-    def _properties(self) -> dict[str, str]:
-        recorded = {**self._request.properties, BATCH: self._batch}
-        if self._request.key is not None:
-            recorded[KEY] = self._request.key.value
-        if self._request.inputs is not None:
-            recorded[INPUTS] = json.dumps(dict(self._request.inputs), sort_keys=True)
-        return recorded
-
-    def _replaced(self, head: Head | None) -> list[DataFile]:
-        """The live files that this write makes invisible."""
-        if head is None or self._request.mode == "append":
-            return []
-        wanted = self._request.partitions
-        return [f for f in head.files.values() if wanted is None or f.partition in wanted]
-
-    def _rebase(self, head: Head, evolution: Evolution) -> Evolution:
-        """The evolution from a newer head, if the staged files are still right for it.
-
-        Raises:
-            StaleWrite: The schema, or what this write replaces, has changed since the base.
-        """
-        try:
-            again = plan_evolution(head.schema, evolution.schema, where=self._table.source)
-        except SchemaMismatch:
-            again = None
-        if (
-            again is None
-            or again.schema.fields != evolution.schema.fields
-            or head.partition_by != self._table.partition_by
-        ):
-            raise StaleWrite(
-                f"table {self._table.key}: its schema changed during the write;"
-                " compute it again and write again"
-            )
-        before = {file.path for file in self._replaced(self._base)}
-        if before != {file.path for file in self._replaced(head)}:
-            raise StaleWrite(
-                f"table {self._table.key}: what this write replaces was changed by version"
-                f" {head.version}; compute it again and write again"
-            )
-        return again
 
 
 def _names(columns: Sequence[str]) -> str:

@@ -159,8 +159,21 @@ def _prepare_sqlite(path: Path) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS)
-        connection.execute("PRAGMA journal_mode=WAL")
+        connection = sqlite3.connect(path)
+        _switch_to_wal(connection)
         connection.close()
     except (OSError, sqlite3.Error) as error:
         raise McaiError(f"{path}: the Iceberg catalog cannot be created: {error}") from error
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Switch a new database; SQLite's own timeout does not wait for whoever else does so."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,7 @@ VERBS = [
 ]
 
 LOADED = """
-import sys
+import sys, time
 from mcai_pipelines.cli import main
 sys.argv = ["mcai", "--help"]
 try:
@@ -36,6 +35,7 @@ try:
 except SystemExit:
     pass
 print(sorted({"dagster", "polars", "pyiceberg", "pydantic", "sqlalchemy"} & sys.modules.keys()))
+print(time.process_time())
 """
 
 
@@ -48,7 +48,6 @@ def test_every_verb_explains_itself_and_offers_json(mcai: Mcai, verb: list[str])
 
 
 def test_help_loads_no_heavy_library_and_takes_no_time() -> None:
-    began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", LOADED],
         cwd=project_root(),
@@ -57,8 +56,9 @@ def test_help_loads_no_heavy_library_and_takes_no_time() -> None:
         check=True,
     )
 
-    assert done.stdout.splitlines()[-1] == "[]"
-    assert time.monotonic() - began < 2  # 0.3 s on a machine with nothing else to do
+    *_, loaded, seconds = done.stdout.splitlines()
+    assert loaded == "[]"
+    assert float(seconds) < 1  # of CPU; 0.3 s on a machine with nothing else to do
 
 
 def test_version(mcai: Mcai) -> None:

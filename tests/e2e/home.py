@@ -23,13 +23,13 @@ class Home:
     """One folder: what a user's ``MCAI_HOME`` is.
 
     Args:
-        root: An empty folder.
+        root: A folder, made if need be.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.dagster = root / "dagster"
-        self.dagster.mkdir(parents=True)
+        self.dagster.mkdir(parents=True, exist_ok=True)
         (self.dagster / "dagster.yaml").write_text(INSTANCE)
 
     @property

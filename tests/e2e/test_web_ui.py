@@ -7,7 +7,6 @@ the server's folder, which pytest keeps.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +19,6 @@ from tests.retail import (
     expected_transactions,
     expected_weekly_sales,
     key,
-    keys,
     same_rows,
     week_dates,
 )
@@ -178,7 +176,7 @@ def test_automation_derives_what_was_backfilled(server: Server, browser: Page) -
     tags = {tag["key"]: tag["value"] for tag in runs(server)[0]["tags"]}
     assert tags["dagster/from_automation_condition"] == "true"
     browser.goto(f"{server.url}/assets/{SALES}?view=automation")
-    browser.get_by_text("keep_current").first.wait_for()
+    browser.get_by_text("3 requested").wait_for()
     browser.screenshot(path=server.home.root / "automation.png")
 
 

@@ -18,7 +18,8 @@ _EXTENSIONS = ("parquet", "json", "icu", "avro", "httpfs", "iceberg", "delta")
 
 
 @cache
-def _duckdb() -> duckdb.DuckDBPyConnection:
+def duckdb_connection() -> duckdb.DuckDBPyConnection:
+    """DuckDB with the extensions that read Delta and Iceberg."""
     connection = duckdb.connect()
     connection.execute("SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'")
     for name in _EXTENSIONS:
@@ -33,17 +34,18 @@ def _frame(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
 
 def read_everywhere(table: Table) -> dict[str, pl.DataFrame]:
     """The newest rows by reader: ours first, then each reader that is not ours."""
+    database = duckdb_connection()
     frames = {f"our {name}": table.scan(format=name).collect() for name in table.formats}
     if "delta" in table.formats:
         uri = table.storage.uri
         frames["delta-rs"] = pl.DataFrame(DeltaTable(uri).to_pyarrow_table())
         frames["polars scan_delta"] = pl.scan_delta(uri).collect()
-        frames["duckdb delta_scan"] = _frame(_duckdb().sql(f"FROM delta_scan('{uri}')"))
+        frames["duckdb delta_scan"] = _frame(database.sql(f"FROM delta_scan('{uri}')"))
     location = table.info().metadata_location
     if location is not None:
         frames["pyiceberg"] = pl.DataFrame(StaticTable.from_metadata(location).scan().to_arrow())
         frames["polars scan_iceberg"] = pl.scan_iceberg(location).collect()
-        frames["duckdb iceberg_scan"] = _frame(_duckdb().sql(f"FROM iceberg_scan('{location}')"))
+        frames["duckdb iceberg_scan"] = _frame(database.sql(f"FROM iceberg_scan('{location}')"))
     return frames
 
 

@@ -43,7 +43,7 @@ class Sensor:
         return list(tick.run_requests or [])
 
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
-        return self.retail.execute(self.definition.job_name, request)
+        return self.retail.execute(str(self.definition.job_name), request)
 
 
 @pytest.fixture

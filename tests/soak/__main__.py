@@ -160,8 +160,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--examples",
         type=int,
-        default=60,
-        help="of the state machine, per combination of formats; 0 for none (60)",
+        default=20,
+        help="of the state machine, per combination of formats; 0 for none (20)",
     )
     return parser.parse_args()
 
