@@ -55,8 +55,7 @@ class Soak:
             writer = chance.randrange(WRITERS)
             self.wait(writer, chance)
             phase = PHASES[self.phases[writer].value]
-            alive[writer].kill()
-            if crew.exit_code(alive[writer]) != crew.KILLED:
+            if crew.kill(alive[writer]) != crew.KILLED:
                 print(f"writer {writer} failed by itself", flush=True)
                 broken.set()
             self.hits[phase] += 1
@@ -71,8 +70,7 @@ class Soak:
         right = not broken.is_set() and not died_reading
         broken.set()
         for process in alive:
-            process.kill()
-            crew.exit_code(process)
+            crew.kill(process)
         crew.exit_code(reader)
         where = ", ".join(f"{phase} {self.hits[phase]}" for phase in PHASES)
         print(f"  killed: {where}", flush=True)

@@ -46,6 +46,13 @@ def exit_code(process: Process, seconds: float = 120) -> int:
     return process.exitcode
 
 
+def kill(process: Process) -> int:
+    """Kill a child process; one that ended by itself keeps its exit code."""
+    if process.is_alive():  # else its number may be another process's by now
+        process.kill()
+    return exit_code(process)
+
+
 def run(function: Callable[..., object], *args: Any) -> int:
     """Call a function in a child process; returns its exit code (`KILLED` for SIGKILL)."""
     return exit_code(start(function, *args))
