@@ -97,7 +97,9 @@ def test_what_was_requested_is_not_requested_again(sensor: Sensor) -> None:
     sensor.look()
 
     assert sensor.look() == []
-    assert sensor.skipped == "Nothing new: week 4 (2017-01-16) is the latest, and was requested."
+    assert sensor.skipped == (
+        "Nothing new: week 4 (2017-01-16) is the latest, and is there or requested."
+    )
     assert sensor.cursor == "local:4"
 
 
@@ -114,6 +116,20 @@ def test_arrival_goes_on_from_where_the_sensor_stopped(sensor: Sensor) -> None:
     assert second.run_key == "local:retail:2017-01-16...2017-01-23"
     assert retail.weeks("gcp_asia_southeast1/transactions") == keys(2, 5)
     assert retail.commits("gcp_asia_southeast1/transactions") == 2
+
+
+def test_weeks_that_somebody_ingested_by_hand_are_not_requested(sensor: Sensor) -> None:
+    retail = sensor.retail
+    ingested = [f"{site}/{table}" for site in SITES for table in ("transactions", "households")]
+    retail.materialize(*ingested, weeks=(2, 3))
+    retail.materialize(ingested[0], weeks=(4, 5))
+
+    arrive(retail, through=3)
+    assert sensor.look() == []
+
+    arrive(retail, through=5)
+    (request,) = sensor.look()
+    assert request.tags["mcai/weeks"] == "4-5", "they are not there at every site"
 
 
 def test_a_single_week_is_a_range_of_one(sensor: Sensor) -> None:
@@ -147,11 +163,12 @@ def test_moving_arrival_back_requests_nothing(sensor: Sensor) -> None:
     assert sensor.cursor == "local:5"
 
 
-def test_a_namespace_has_arrivals_of_its_own(
+def test_a_namespace_has_arrivals_and_tables_of_its_own(
     sensor: Sensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arrive(sensor.retail, through=4)
-    sensor.look()
+    (request,) = sensor.look()
+    sensor.run(request)
     monkeypatch.setenv("MCAI_NAMESPACE", "branch")
 
     assert sensor.look() == []
