@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 ABANDONED_AFTER = dt.timedelta(days=3)
 """A marker of another machine counts as abandoned after this long."""
 
+LATE = dt.timedelta(minutes=1)
+"""A failed sink's tasks may still finish a file this long after the failure was reported."""
+
 DATA = "_data"
 """Folder of the data files, below the table's root."""
 
@@ -45,10 +48,12 @@ class Fate:
         landed: A commit shows its files.
         doubtful_after: None where that is certain. Otherwise the answer of its commit was lost,
             and it may still land until a version with a greater sequence number exists.
+        late_files: The sink itself failed, and what it began may still appear.
     """
 
     landed: bool
     doubtful_after: int | None = None
+    late_files: bool = False
 
 
 def new_batch_id() -> str:
@@ -61,7 +66,8 @@ def in_flight(storage: TableStorage, batch: str, fate: Callable[[], Fate]) -> It
     """Keep the batch's marker for as long as the block runs; a killed process leaves it.
 
     If the block raises, the batch's files are deleted, unless its commit landed or that
-    cannot be told: then the marker stays, and `sweep` decides later.
+    cannot be told: then the marker stays, and `sweep` decides later. It also stays where a
+    sink failed, whose tasks may finish a file after this has looked.
 
     Args:
         storage: The table's root.
@@ -87,7 +93,11 @@ def in_flight(storage: TableStorage, batch: str, fate: Callable[[], Fate]) -> It
             else:
                 if not found.landed:
                     discard(storage, batch)
-                delete(storage, [path])
+                if found.late_files:
+                    over = dt.datetime.now(dt.UTC).isoformat()
+                    _mark(storage, path, {**marker, "over": over})
+                else:
+                    delete(storage, [path])
         raise
     delete(storage, [path])
 
@@ -149,17 +159,22 @@ def sweep(storage: TableStorage, retained: Callable[[], Sequence[Version]]) -> i
             if match and match[1] in lost:
                 delete(storage, [item["path"]])
                 deleted += 1
-    delete(storage, list(abandoned))
+    delete(storage, [path for path, marker in abandoned.items() if not _may_be_late(marker)])
     return deleted
 
 
 def _is_abandoned(marker: _Marker) -> bool:
-    if "doubtful_after" in marker:
+    if "doubtful_after" in marker or "over" in marker:
         return True
     if marker["host"] != _host():
         started = dt.datetime.fromisoformat(marker["started"])
         return dt.datetime.now(dt.UTC) - started > ABANDONED_AFTER
     return bool(_process_start(marker["pid"]) != marker["process_started"])
+
+
+def _may_be_late(marker: _Marker) -> bool:
+    over = marker.get("over")
+    return over is not None and dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(over) < LATE
 
 
 def _may_be_shown(marker: _Marker, versions: Sequence[Version]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from mcai_pipelines.lakehouse import flight, partitions, stage
@@ -94,6 +94,7 @@ class Writing:
         self._request = request
         self._base = base
         self._batch = flight.new_batch_id()
+        self._sunk = False
 
     def run(self, frame: pl.LazyFrame) -> Commit:
         """Carry the write through; see `Table.write` for what it raises."""
@@ -117,7 +118,11 @@ class Writing:
         partitions.check_wanted(schema, columns, wanted or (), where=where)
         step = self._request.on_step
         committing = Committing(self._table, self._request, self._base, self._batch)
-        with flight.in_flight(self._table.storage, self._batch, committing.fate):
+
+        def fate() -> flight.Fate:
+            return replace(committing.fate(), late_files=not self._sunk)
+
+        with flight.in_flight(self._table.storage, self._batch, fate):
             step("staging")
             with explained(frame, schema, where=where):
                 staged = self._stage(fitted, schema)
@@ -187,6 +192,7 @@ class Writing:
             self._batch,
             where=self._table.source,
         )
+        self._sunk = True
         self._request.on_step("staged")
         if self._request.partitions is not None:
             _refuse_rows_outside(self._table, staged, self._request.partitions)

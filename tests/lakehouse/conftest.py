@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from pyiceberg.schema import Schema, assign_fresh_schema_ids
 from pyiceberg.types import IcebergType, NestedField
 
+from mcai_pipelines.lakehouse import flight
 from mcai_pipelines.lakehouse.delta import DeltaLog
 from mcai_pipelines.lakehouse.iceberg import IcebergLog
 from mcai_pipelines.lakehouse.table import Table
@@ -23,6 +25,12 @@ FORMATS = [("iceberg", None), ("delta", None), ("iceberg", "delta"), ("delta", "
 
 MIRRORED = [(primary, mirror) for primary, mirror in FORMATS if mirror]
 """Those with a mirror."""
+
+
+@pytest.fixture(autouse=True)
+def sweep_failed_sinks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The marker of a failed sink goes with the next sweep, not after a minute."""
+    monkeypatch.setattr(flight, "LATE", dt.timedelta(0))
 
 
 def schema_of(columns: Mapping[str, IcebergType], required: Collection[str] = ()) -> Schema:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -63,3 +64,12 @@ def assert_reads_everywhere(table: Table, expected: pl.DataFrame, *, by: str) ->
 def files_below(root: str | Path, folder: str = "") -> set[str]:
     """Every file below a folder, hidden ones too, relative to the root."""
     return {str(path.relative_to(root)) for path in Path(root, folder).rglob("*") if path.is_file()}
+
+
+def assert_nothing_left_but(table: Table, files: set[str]) -> None:
+    """A failed write leaves no file; what its sink was at may end just after it has failed."""
+    deadline = time.monotonic() + 30
+    while files_below(table.storage.uri) != files:
+        assert time.monotonic() < deadline, files_below(table.storage.uri) - files
+        table.sweep()
+        time.sleep(0.02)

@@ -26,7 +26,7 @@ from mcai_pipelines.lakehouse.failures import StorageFailed, as_storage_error
 from mcai_pipelines.lakehouse.table import Table
 from mcai_pipelines.providers.local import open_folder
 from tests.lakehouse.conftest import FORMATS, open_log, open_table
-from tests.lakehouse.plain_readers import files_below
+from tests.lakehouse.plain_readers import assert_nothing_left_but, files_below
 
 every_format = pytest.mark.parametrize(("primary", "mirrored"), FORMATS)
 MakeTable = Callable[..., Table]
@@ -100,7 +100,7 @@ def test_no_room_for_the_data(
     message = r"^table t: .*File too large.*; this process may not write a file so large"
     with no_file_larger_than(size), pytest.raises(StorageFailed, match=message):
         table.write(frame)
-    assert files_below(table.storage.uri) == before
+    assert_nothing_left_but(table, before)
     assert_goes_on(table, rows=3)
 
 
@@ -281,7 +281,7 @@ def test_a_deleted_data_file(make_table: MakeTable, primary: str, mirrored: str 
     copy = make_table(primary, mirrored, name="copy")
     with pytest.raises(StorageFailed, match=r"^table copy: No such file.*; the file is gone"):
         copy.write(table.scan())
-    assert files_below(copy.storage.uri) == set()
+    assert_nothing_left_but(copy, set())
     table.rollback(good.version.id)
     assert_goes_on(table, rows=3)
 

@@ -35,7 +35,7 @@ from mcai_pipelines.lakehouse.errors import SchemaMismatch
 from mcai_pipelines.lakehouse.fit import fit
 from mcai_pipelines.lakehouse.table import Table
 from tests.lakehouse.conftest import schema_of
-from tests.lakehouse.plain_readers import files_below
+from tests.lakehouse.plain_readers import assert_nothing_left_but, files_below
 
 MakeTable = Callable[..., Table]
 NOON = dt.datetime(2017, 1, 2, 12)
@@ -127,7 +127,8 @@ def test_a_value_that_a_cast_would_change_fails_the_write(
     table = make_table(schema=schema_of({"x": kind}), source="contracts/sales.yaml")
     with pytest.raises(SchemaMismatch, match=rf"^contracts/sales\.yaml: column 'x' has {message}"):
         table.write(pl.DataFrame({"x": values}))
-    assert files_below(table.storage.uri) == set()
+    assert table.primary.head() is None
+    assert_nothing_left_but(table, set())
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1) | st.none(), min_size=1, max_size=5))
