@@ -3,17 +3,31 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import load, results
+from benchmarks import load, moving, pruned, results
 from benchmarks.measure import Case, CaseFailed, Summary, interleave
-from benchmarks.results import Row
+from benchmarks.results import Line, Row
 from benchmarks.suite import CASES, RATIOS, Ratio
 
+
+class Apart(Protocol):
+    """What is not made of cases."""
+
+    @property
+    def LINES(self) -> list[Line]: ...
+
+    @property
+    def rows(self) -> Callable[[], list[Row]]: ...
+
+
 DEFINITIONS = "definitions.load_ratio"
+APART: dict[str, Apart] = {DEFINITIONS: load, pruned.NAME: pruned, **moving.MEASURES}
+"""What is not made of cases: modules with ``rows()``, which measures, and ``LINES``."""
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -40,7 +54,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def every_name() -> list[str]:
     """Names of ratios and of cases."""
-    return [*(ratio.name for ratio in RATIOS), DEFINITIONS, *(case.name for case in CASES)]
+    return [*(ratio.name for ratio in RATIOS), *APART, *(case.name for case in CASES)]
 
 
 def selected(name: str) -> set[str]:
@@ -79,7 +93,8 @@ def show(rows: Sequence[Row], cases: dict[str, Summary]) -> None:
 def record(rows: Sequence[Row], cases: dict[str, Summary]) -> None:
     """Writes what was found over what earlier runs found."""
     flat = results.merge(results.flatten(rows, cases))
-    lines = [line for ratio in RATIOS for line in ratio.lines()] + load.LINES
+    lines = [line for ratio in RATIOS for line in ratio.lines()]
+    lines += [line for module in APART.values() for line in module.LINES]
     results.write_markdown(*results.unflatten(flat, lines, [case.name for case in CASES]))
 
 
@@ -95,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         samples = interleave(to_run(names, ratios), parsed.repeat, tell, cold=parsed.cold)
         cases = {name: Summary.of(taken) for name, taken in samples.items()}
         rows = [row for ratio in ratios for row in ratio.rows(cases)]
-        rows += load.rows() if DEFINITIONS in names else []
+        rows += [row for name in APART if name in names for row in APART[name].rows()]
     except CaseFailed as failure:
         print(failure, file=sys.stderr)
         return 1

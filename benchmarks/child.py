@@ -5,8 +5,9 @@ Standard library only, so that it runs in any environment, also by hand::
     python benchmarks/child.py benchmarks/baselines/raw_delta.py --source FILE --target FOLDER
 
 A case script is a module with ``run(source, target)`` and, when something has to exist before
-any run (a catalog's database, a Dagster instance), ``prepare(target)``. Importing the module and
-preparing are not measured; ``run`` is. It returns ``{"answer": …, "table": …}``: the rows that
+any run (a catalog's database, a Dagster instance), ``prepare(target)``. A table to work on is made
+by ``build(source, target)``, in a process of its own. Importing the module, preparing and building
+are not measured; ``run`` is. It returns ``{"answer": …, "table": …}``: the rows that
 ``query.sql`` gave, and the folder whose bytes count as the table. A module with ``verify(target)``
 is asked afterwards, unmeasured, for the same answer read in other ways, by name.
 
@@ -21,6 +22,7 @@ import gc
 import importlib.util
 import json
 import resource
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -73,6 +75,16 @@ def size(table: Path) -> dict[str, int]:
     }
 
 
+def build_apart(source: Path, target: Path, options: dict[str, str]) -> None:
+    """Has the module's ``build`` called in another process, whose memory is not counted."""
+    script = sys.argv[1]
+    command = [sys.executable, __file__, script, "--build"]
+    command += ["--source", str(source), "--target", str(target)]
+    for name, value in options.items():
+        command += ["--option", f"{name}={value}"]
+    subprocess.run(command, check=True)
+
+
 def measure(
     module: ModuleType, source: Path, target: Path, options: dict[str, str]
 ) -> dict[str, Any]:
@@ -80,6 +92,8 @@ def measure(
     target.mkdir(parents=True)
     if hasattr(module, "prepare"):
         module.prepare(str(target))
+    if hasattr(module, "build"):
+        build_apart(source, target, options)
     gc.collect()
     reset_peak()
     rss, cpu, wall = status_mb("VmRSS"), cpu_seconds(), time.perf_counter()
@@ -98,6 +112,7 @@ def main() -> None:
     parser.add_argument("--source", required=True, type=Path, help="the Parquet file to read")
     parser.add_argument("--target", required=True, type=Path, help="a folder that does not exist")
     parser.add_argument("--first", type=Path, help="a small Parquet file to run on before")
+    parser.add_argument("--build", action="store_true", help="make what it works on, and no more")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE")
     arguments = parser.parse_args()
     target = arguments.target.absolute()
@@ -105,6 +120,9 @@ def main() -> None:
     source, first = arguments.source.absolute(), arguments.first and arguments.first.absolute()
     options = dict(option.split("=", 1) for option in arguments.option)
     module = load(arguments.script.resolve())
+    if arguments.build:
+        module.build(str(source), str(target), **options)
+        return
     first_cpu = 0.0
     if first:
         first_cpu = measure(module, first, target / "first", options)["cpu"]

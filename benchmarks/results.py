@@ -19,11 +19,13 @@ class Line:
         name: The figure's name.
         unit: Of both sides; the ratio has none.
         bar: The most that the ratio may be; None where it is only shown.
+        at_least: The bar is the least that it may be.
     """
 
     name: str
     unit: str
     bar: float | None
+    at_least: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,15 @@ class Row:
 
     @property
     def missed(self) -> bool:
-        """Whether there is a bar and the ratio is over it."""
-        return self.line.bar is not None and self.ratio > self.line.bar
+        """Whether there is a bar and the ratio is on the wrong side of it."""
+        if self.line.bar is None:
+            return False
+        return self.ratio < self.line.bar if self.line.at_least else self.ratio > self.line.bar
 
     def cells(self) -> tuple[str, ...]:
         """As text, in the order of ``ROW_HEADER``."""
         bar = self.line.bar
-        shown = "" if bar is None else f"≤ {bar:g}"
+        shown = "" if bar is None else f"{'≥' if self.line.at_least else '≤'} {bar:g}"
         verdict = "" if bar is None else "✗" if self.missed else "✓"
         sides = (f"{self.ours:,.4g}", f"{self.other:,.4g}")
         if self.line.unit == "bytes":

@@ -20,6 +20,16 @@ def tenth() -> Path:
     return _made("promotions-tenth", pl.scan_parquet(whole()).gather_every(10))
 
 
+def fifth() -> Path:
+    """Every fifth row, for the merge: cases of one source have to give one answer."""
+    return _made("promotions-fifth", pl.scan_parquet(whole()).gather_every(5))
+
+
+def fifth_to_compact() -> Path:
+    """The same, for the compaction."""
+    return fifth()
+
+
 def first() -> Path:
     """The first 1,000 rows: what a case runs on before it is measured."""
     return _made("promotions-first", pl.scan_parquet(whole()).head(1000))

@@ -47,6 +47,37 @@ THEIRS_ICEBERG_LAZY = Case(
 )
 
 
+MERGE_DELTA_RS = Case(
+    "delta_rs_merge",
+    "baselines/delta_rs_merge.py",
+    "delta-rs DeltaTable.merge, 1 % of the keys",
+    source=sources.fifth,
+)
+COMPACT_DELTA_RS = Case(
+    "delta_rs_compact",
+    "baselines/delta_rs_compact.py",
+    "delta-rs optimize.compact, 200 files",
+    source=sources.fifth_to_compact,
+)
+
+
+def upkeep(work: str, format: str, other: Case) -> Case:
+    """Our merge or compaction of the same rows."""
+    return Case(
+        f"ours_{format}_{work}",
+        "cases/ours_upkeep.py",
+        f"our {work} of the same, {format.capitalize()}",
+        source=other.source,
+        options={"work": work, "format": format},
+    )
+
+
+MERGE_DELTA, MERGE_ICEBERG = (upkeep("merge", f, MERGE_DELTA_RS) for f in ("delta", "iceberg"))
+COMPACT_DELTA, COMPACT_ICEBERG = (
+    upkeep("compact", f, COMPACT_DELTA_RS) for f in ("delta", "iceberg")
+)
+
+
 def tenth(case: Case) -> Case:
     """The same case over a tenth of the rows."""
     return Case(
@@ -74,11 +105,17 @@ CASES = [
     tenth(OURS_DELTA),
     tenth(RAW_ICEBERG),
     tenth(OURS_ICEBERG),
+    MERGE_DELTA_RS,
+    MERGE_DELTA,
+    MERGE_ICEBERG,
+    COMPACT_DELTA_RS,
+    COMPACT_DELTA,
+    COMPACT_ICEBERG,
 ]
 
 Summaries = Mapping[str, Summary]
 
-UNITS = {"cpu": "s CPU", "rss": "MB", "bytes": "bytes"}
+UNITS = {"cpu": "s CPU", "wall": "s", "rss": "MB", "bytes": "bytes"}
 
 
 @dataclass(frozen=True)
@@ -178,6 +215,17 @@ def cpu(name: str, bar: float | None, ours: Case, other: Case) -> Ratio:
     return Ratio(name, bar, (against("cpu", ours, other, "cpu"),))
 
 
+def to_delta_rs(work: str, delta: Case, iceberg: Case, other: Case) -> list[Ratio]:
+    """Our Delta table to delta-rs, with a bar on CPU; our Iceberg table beside it."""
+    name = f"{work}_vs_delta_rs"
+    return [
+        Ratio(f"lakehouse.{name}_cpu", 1.0, (against("delta", delta, other, "cpu"),)),
+        Ratio(f"lakehouse.{name}_wall", None, (against("delta", delta, other, "wall"),)),
+        Ratio(f"lakehouse.{name}_rss", None, (against("delta", delta, other, "rss"),)),
+        Ratio(f"lakehouse.iceberg.{name}_cpu", None, (against("iceberg", iceberg, other, "cpu"),)),
+    ]
+
+
 RATIOS = [
     cpu("lakehouse.delta.write_cpu_ratio", 1.25, OURS_DELTA, RAW_DELTA),
     cpu("lakehouse.iceberg.write_cpu_ratio", 1.25, OURS_ICEBERG, RAW_ICEBERG),
@@ -189,4 +237,6 @@ RATIOS = [
     cpu("lakehouse.mirror_cpu_ratio", 1.1, OURS_MIRROR, OURS_ICEBERG),
     Ratio("lakehouse.rss_ratio", 1.1, raw("rss")),
     Ratio("lakehouse.rss_growth_ratio", 1.15, raw("rss", growth=True)),
+    *to_delta_rs("merge", MERGE_DELTA, MERGE_ICEBERG, MERGE_DELTA_RS),
+    *to_delta_rs("compact", COMPACT_DELTA, COMPACT_ICEBERG, COMPACT_DELTA_RS),
 ]

@@ -11,9 +11,11 @@ from typing import Any
 
 import dagster as dg
 
+from assets.maintenance import maintenance_assets
 from assets.retail import retail_assets
 from resources.lake import LakeIOManager, LakeResource
 from sensors.arrivals import arrival_sensor, ingested_weekly, weekly_schedule
+from sensors.maintenance import weekly_maintenance
 
 
 def build_definitions(
@@ -31,7 +33,7 @@ def build_definitions(
     assets = retail_assets()
     weekly = ingested_weekly(assets)
     return dg.Definitions(
-        assets=assets,
+        assets=[*assets, *maintenance_assets()],
         resources={
             "lake": lake,
             "io_manager": LakeIOManager(lake=lake),
@@ -45,7 +47,7 @@ def build_definitions(
                 description="Materializes tables whose automation condition holds.",
             ),
         ],
-        schedules=[weekly_schedule(weekly)],
+        schedules=[weekly_schedule(weekly), weekly_maintenance()],
         executor=executor,
     )
 

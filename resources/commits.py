@@ -61,6 +61,9 @@ def table_metadata(
     }
     if commit.mirror_version is not None:
         metadata["mcai/mirror_version"] = str(commit.mirror_version.id)
+    if commit.merged is not None:
+        for name in ("inserted", "updated", "deleted"):
+            metadata[f"mcai/rows_{name}"] = getattr(commit.merged, name)
     if commit.repeated:
         metadata["mcai/repeated"] = dg.MetadataValue.text(
             "this run had appended these rows before; nothing was written"

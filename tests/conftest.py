@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["tests.harness.clouds"]
+
 # How long an example takes says nothing on a shared machine. CI tries the same examples each
 # time, so that a change is judged by what it changed; at home they are new ones.
 settings.register_profile("mcai", deadline=None, derandomize="MCAI_CI" in os.environ)

@@ -11,6 +11,7 @@ What is where:
 * ``regions``: store to region, region to site; ``derive_store_region`` makes the file.
 * ``purchases``, ``households``, ``sales``, ``reference``: the tables, as functions of LazyFrames.
 * ``upstream``, ``partitions``, ``tables``, ``globals``: the same tables as Dagster assets.
+* ``replicas``: the products at every site, so that a site reads no other.
 """
 
 from typing import TYPE_CHECKING
@@ -25,8 +26,9 @@ def retail_assets() -> "Sequence[dg.AssetsDefinition | dg.AssetSpec]":
     """Every asset of the workload: the source files, the tables of each site, the global ones."""
     from assets.retail.globals import global_tables
     from assets.retail.regions import SITES
+    from assets.retail.replicas import replicas
     from assets.retail.tables import site_tables
     from assets.retail.upstream import SOURCE_SPECS
 
     per_site = [asset for site in SITES for asset in site_tables(site)]
-    return [*SOURCE_SPECS, *per_site, *global_tables()]
+    return [*SOURCE_SPECS, *per_site, *global_tables(), *replicas()]

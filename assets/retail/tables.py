@@ -9,6 +9,7 @@ from assets.retail import regions, sales, source
 from assets.retail.households import known_households
 from assets.retail.partitions import WEEKS
 from assets.retail.purchases import site_transactions
+from assets.retail.replicas import products_key
 from assets.retail.upstream import STORE_REGION_KEY, source_key
 from assets.retail.weeks import weeks_through
 from mcai_pipelines.authoring import TableContext, keep_current, table
@@ -47,7 +48,7 @@ def site_tables(site: str) -> Sequence[dg.AssetsDefinition]:
         "retail/weekly_sales",
         site=site,
         partitions=WEEKS,
-        ins={"products": "global/products"},
+        ins={"products": products_key(site)},
         automation_condition=keep_current(),
     )
     def weekly_sales(transactions: pl.LazyFrame, products: pl.LazyFrame) -> pl.LazyFrame:

@@ -122,7 +122,8 @@ def _read_inputs(
         table = lake.table(key.to_user_string())
         head = table.head()
         assert head.version is not None
-        versions[table.key] = head.version
+        # A compaction of the input is no news: rows computed from it are those of before.
+        versions[table.key] = table.primary.version(head.version).content
         frames[parameter] = table.scan_head(head)
         if _is_partitioned(context, key):
             frames[parameter] = only_partitions(

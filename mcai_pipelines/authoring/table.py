@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mcai_pipelines.contracts import Contract
 
 TableFunction: TypeAlias = "Callable[..., pl.LazyFrame]"
-TableMode: TypeAlias = Literal["append", "overwrite"]
+TableMode: TypeAlias = Literal["append", "overwrite", "merge"]
 
 FUNCTION = "mcai/function"
 """Asset metadata: the author's function, as ``module:name``."""
@@ -42,7 +42,8 @@ class TableDefinition:
         contract: The table's contract.
         contract_name: Such as ``retail/weekly_sales``.
         site: Where the table is kept.
-        mode: ``overwrite`` replaces the table or the run's partitions; ``append`` adds.
+        mode: ``overwrite`` replaces the table or the run's partitions; ``append`` adds;
+            ``merge`` replaces or adds rows by the contract's primary key.
         partitions: The asset's partitions, if any.
         inputs: Parameter name to the key of the table it receives.
         wants_context: The function has a parameter named ``context``.
@@ -108,7 +109,8 @@ def table(
         key_prefix: First part of the asset key; the site's name with underscores unless given.
         name: Last part of the asset key; the contract's name unless given.
         partitions: The asset's partitions; the contract says which columns hold them.
-        mode: ``overwrite``, or ``append`` for a table that only grows.
+        mode: ``overwrite``; ``append`` for a table that only grows; ``merge`` to replace or add
+            rows by the contract's primary key.
         ins: Parameter name to another table's key (``"global/products"``), or an ``AssetIn``
             with a partition mapping.
         deps: Assets that have to come first and are not read through a parameter.
@@ -123,8 +125,8 @@ def table(
             files that the function uses unless given.
 
     Raises:
-        BadInput: No such contract or site, a parameter that cannot be an input, or
-            partitions that do not go with the contract's.
+        BadInput: No such contract or site, a parameter that cannot be an input, partitions
+            that do not go with the contract's, or a merge without a primary key.
     """
 
     def decorate(function: TableFunction) -> dg.AssetsDefinition:
@@ -253,6 +255,12 @@ def _key_of(given: dg.AssetIn) -> dg.AssetKey:
 
 def _check(definition: TableDefinition) -> None:
     contract = definition.contract
+    if definition.mode == "merge" and not contract.primary_key:
+        raise BadInput.at(
+            definition.where,
+            f"mode='merge' needs the primary key of {definition.contract_name}, which has none",
+            f"mark its key columns with primaryKey in {contract.source}",
+        )
     if definition.partitions is not None:
         dimensions_of(definition.partitions, contract.partition_by, where=definition.where)
     format = contract.format or current_platform().sites[definition.site].format

@@ -13,7 +13,19 @@ from typing import Annotated
 import typer
 
 from mcai_pipelines import __version__
-from mcai_pipelines.cli import check, demo, doctor, read, tables, ui
+from mcai_pipelines.cli import (
+    check,
+    compact,
+    demo,
+    doctor,
+    emulators,
+    erase,
+    expire,
+    read,
+    replicate,
+    tables,
+    ui,
+)
 from mcai_pipelines.errors import McaiError
 
 DEBUG = "MCAI_DEBUG"
@@ -30,8 +42,14 @@ app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
 app.add_typer(tables.app, name="table")
 tables.app.command("read")(read.read)
+tables.app.command("compact")(compact.compact)
+app.command("compact")(compact.compact)
+tables.app.command("expire")(expire.expire)
+app.command("erase")(erase.erase)
+app.command("replicate")(replicate.replicate)
 app.add_typer(demo.app, name="demo")
 app.command("ui")(ui.ui)
+app.add_typer(emulators.app, name="emulators")
 
 
 def _show_version(wanted: bool) -> None:
@@ -42,12 +60,14 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand != "emulators":
+        emulators.load_env()
 
 
 def main() -> None:

@@ -44,13 +44,15 @@ class _Found:
 
 def demo_specs(defs: "dg.Definitions") -> "list[dg.AssetSpec]":
     """The demo's tables, each after those that it reads."""
+    from mcai_pipelines.authoring.replica import REPLICA_OF
     from mcai_pipelines.authoring.table import FUNCTION
     from resources.lake import CONTRACT
 
     specs = {
         spec.key: spec
         for spec in defs.resolve_all_asset_specs()
-        if FUNCTION in spec.metadata and str(spec.metadata[CONTRACT]).startswith(DOMAIN)
+        if {FUNCTION, REPLICA_OF} & spec.metadata.keys()
+        and str(spec.metadata[CONTRACT]).startswith(DOMAIN)
     }
     parents = {key: [d.asset_key for d in spec.deps] for key, spec in sorted(specs.items())}
     return [specs[key] for key in TopologicalSorter(parents).static_order() if key in specs]
@@ -75,12 +77,11 @@ def plan(
     """
     from assets.retail.partitions import WEEKS
 
-    whole = [
-        spec.key
-        for spec in specs
-        if spec.partitions_def is None
-        and (fresh or _is_missing(spec, instance, lake) or _is_outdated(spec, lake))
-    ]
+    whole: list[dg.AssetKey] = []
+    for spec in (spec for spec in specs if spec.partitions_def is None):
+        follows = any(dep.asset_key in whole for dep in spec.deps)
+        if fresh or follows or _is_missing(spec, instance, lake) or _is_outdated(spec, lake):
+            whole.append(spec.key)
     weekly = [spec for spec in specs if spec.partitions_def == WEEKS]
     weeks = _weeks_to_compute(weekly, whole, instance, lake, through, fresh=fresh)
     work = [Work(tuple(whole))] if whole else []
@@ -132,14 +133,27 @@ def _is_missing(spec: "dg.AssetSpec", instance: "dg.DagsterInstance", lake: "Lak
 
 
 def _is_outdated(spec: "dg.AssetSpec", lake: "Lake") -> bool:
-    """Whether the newest commit was made by other code than today's."""
+    """Whether the newest commit was made by other code than today's, or of an older source."""
     from mcai_pipelines.authoring.code import code_version_of_module
+    from mcai_pipelines.authoring.replica import REPLICA_OF
     from mcai_pipelines.authoring.table import FUNCTION
 
     commit = _find(spec.key, lake).commit
+    if REPLICA_OF in spec.metadata:
+        return not _shows_its_source(spec, lake)
     module = str(spec.metadata[FUNCTION]).partition(":")[0]
     today = spec.code_version or code_version_of_module(module)
     return commit is None or commit.properties.get("mcai.code-version") != today
+
+
+def _shows_its_source(spec: "dg.AssetSpec", lake: "Lake") -> bool:
+    from mcai_pipelines.lakehouse.versions import REPLICA_VERSION
+
+    [source] = [dep.asset_key for dep in spec.deps]
+    original, commit = _find(source, lake).head, _find(spec.key, lake).commit
+    if original is None or commit is None:
+        return False
+    return commit.properties.get(REPLICA_VERSION) == str(original.version)
 
 
 def _has_older_inputs(spec: "dg.AssetSpec", lake: "Lake") -> bool:
@@ -152,8 +166,10 @@ def _has_older_inputs(spec: "dg.AssetSpec", lake: "Lake") -> bool:
     if commit is None:
         return False  # it is missing, which is found out elsewhere
     for key, version in loads(commit.properties.get(INPUTS, "{}")).items():
-        head = _find(type(spec.key)(key.split("/")), lake).head
-        if head is not None and not head.partition_by and head.version != version:
+        found = _find(type(spec.key)(key.split("/")), lake)
+        if found.head is None or found.commit is None or found.head.partition_by:
+            continue
+        if found.commit.content != version:  # a compaction is no change
             return True
     return False
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcai_pipelines.cli.databases import look_into
+from mcai_pipelines.cli.diagnosis_clouds import look_at_catalog, look_at_cloud
 from mcai_pipelines.cli.output import size
 from mcai_pipelines.errors import BadInput, McaiError, Problem
 
@@ -142,12 +143,10 @@ def _look_at_site(found: Diagnosis, site: "Site", platform: "Platform") -> None:
         found.fact(section, "storage", f"{site.storage} (unresolved)")
         return
     storage = site.storage.resolve()
-    where = site.storage.where or f"sites.{site.name}.storage"
     if "://" in storage and not storage.startswith("file://"):
-        found.fact(section, "storage", storage)
-        what = f"storage at {storage.partition('://')[0]}:// is not available in this version"
-        found.problems.append(Problem(where, what, "use a folder (see platforms/local.yaml)"))
+        look_at_cloud(found, site, platform)
         return
+    where = site.storage.where or f"sites.{site.name}.storage"
     folder = Path(storage.removeprefix("file://"))
     free = shutil.disk_usage(_existing(folder)).free
     found.fact(section, "storage", f"{folder} ({_exists(folder)}, {size(free)} free)")
@@ -155,7 +154,9 @@ def _look_at_site(found: Diagnosis, site: "Site", platform: "Platform") -> None:
         fix = "free some space, or put the site on another disk"
         found.problems.append(Problem(where, f"only {size(free)} are free at {folder}", fix))
     _check_writable(found, where, folder)
-    if site.catalog is not None:
+    if site.catalog is not None and site.catalog.type != "sql":
+        look_at_catalog(found, site, platform)
+    elif site.catalog is not None:
         found.fact(section, "catalog", _catalog(found, site.name, site.catalog, platform))
 
 
@@ -163,10 +164,7 @@ def _catalog(found: Diagnosis, site: str, catalog: "Catalog", platform: "Platfor
     from mcai_pipelines.cli.databases import shown_url
 
     uri = catalog.uri
-    if catalog.type != "sql" or uri is None:
-        what = f"a {catalog.type} catalog is not available in this version"
-        found.problems.append(Problem(f"sites.{site}.catalog", what, "use a sql catalog"))
-        return catalog.type
+    assert uri is not None  # a rule of the platform file
     if uri.missing():
         return f"{uri} (unresolved)"
     url = uri.resolve()

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mcai_pipelines.cli.compute_logs import compute_logs
 from mcai_pipelines.errors import BadInput, McaiError
 
 if TYPE_CHECKING:
@@ -89,12 +90,18 @@ def instance_yaml(platform: "Platform") -> str:
     """The ``dagster.yaml`` of the instance; secrets stay references to the environment.
 
     Raises:
-        BadInput: The URL mixes a reference with other text: Dagster takes a whole value only.
+        BadInput: A URL or credential mixes a reference with other text, or is of a kind that
+            Dagster does not take.
     """
-    head = f"{_OURS}change platforms/{platform.name}.yaml, not this file.\n"
-    if platform.dagster.storage == "sqlite":  # Dagster's own default: files beside this one
-        return head + _SETTINGS
-    return f"{head}{_SETTINGS}storage:\n  postgres:\n    postgres_url: {_postgres_url(platform)}\n"
+    import yaml
+
+    text = f"{_OURS}change platforms/{platform.name}.yaml, not this file.\n{_SETTINGS}"
+    if platform.dagster.storage == "postgres":  # SQLite is Dagster's default: files beside this one
+        text += f"storage:\n  postgres:\n    postgres_url: {_postgres_url(platform)}\n"
+    logs = compute_logs(platform)
+    if logs is not None:
+        text += yaml.safe_dump({"compute_logs": logs}, sort_keys=False)
+    return text
 
 
 def _postgres_url(platform: "Platform") -> str:

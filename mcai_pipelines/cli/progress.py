@@ -16,10 +16,12 @@ class Progress:
 
     Args:
         total: How many items there are.
+        items: What they are, in the plural.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, items: str = "tables") -> None:
         self._total = total
+        self._items = items
         self._done = 0
         self._stream = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8")
         self._bars: Any = None
@@ -56,7 +58,7 @@ class Progress:
     def say(self, what: str) -> None:
         """What goes on beside the items."""
         if self._bars is not None:
-            text = f"{self._done} of {self._total} tables; {what}"
+            text = f"{self._done} of {self._total} {self._items}; {what}"
             self._bars.update(self._overall, description=text)
         else:
             typer.echo(what, file=self._stream)

@@ -58,7 +58,7 @@ def _scan(
     table: "Table", version: int | None, as_of: str | None, format: str | None
 ) -> "pl.LazyFrame":
     from mcai_pipelines.config.wording import did_you_mean, quoted
-    from mcai_pipelines.lakehouse.errors import VersionNotFound
+    from mcai_pipelines.lakehouse.errors import VersionErased, VersionNotFound
 
     if version is not None and as_of is not None:
         raise BadInput.at("--as-of", "--version is given too", "give one of the two")
@@ -68,6 +68,10 @@ def _scan(
     moment = _moment(as_of) if as_of is not None else None
     try:
         return table.scan(version=version, as_of=moment, format=format)
+    except VersionErased as error:
+        raise BadInput.at(
+            "--as-of" if as_of else "--version", str(error), f"see mcai table history {table.key}"
+        ) from None
     except VersionNotFound as error:
         if version is not None:
             raise unknown_version("--version", table.key, version) from None
@@ -128,7 +132,7 @@ def _chosen(frame: "pl.LazyFrame", columns: str) -> list[str]:
 def _show(table: "Table", frame: "pl.LazyFrame", limit: int, *, json: bool) -> None:
     from mcai_pipelines.lakehouse.failures import as_storage_error
 
-    with as_storage_error(table.key):
+    with as_storage_error(table.key, table.storage.site, "reading"):
         found = frame.head(limit + 1).collect(engine="streaming")  # one more tells of others
     shown = found.head(limit)
     if json:
@@ -154,7 +158,8 @@ def _write(table: "Table", frame: "pl.LazyFrame", path: Path, *, json: bool) -> 
     if not path.parent.is_dir():
         raise BadInput.at("--output", f"there is no folder {path.parent}", "create it first")
     part = path.with_name(f".{path.name}.part")
-    with console(stderr=True).status(f"writing {path}"), as_storage_error(table.key):
+    reading = as_storage_error(table.key, table.storage.site, "reading")
+    with console(stderr=True).status(f"writing {path}"), reading:
         try:
             frame.sink_parquet(part) if path.suffix == ".parquet" else frame.sink_csv(part)
             part.replace(path)  # whoever reads the file sees the old or the new one

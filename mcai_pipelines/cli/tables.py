@@ -1,7 +1,7 @@
 """``mcai table``: list, show, history and rollback, from the tables' logs alone."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -190,7 +190,7 @@ def history(
 def _version_row(table: "Table", version: "Version") -> dict[str, Any]:
     from json import loads
 
-    from mcai_pipelines.lakehouse.versions import INPUTS, RESTORED
+    from mcai_pipelines.lakehouse.versions import INPUTS, OPERATION, RESTORED
 
     rows = files = None
     try:
@@ -199,10 +199,11 @@ def _version_row(table: "Table", version: "Version") -> dict[str, Any]:
     except McaiError:
         pass  # expired: its description is kept, its files are not
     restored = version.properties.get(RESTORED)
+    done = version.properties.get(OPERATION, version.operation)
     return {
         "version": version.id,
         "committed_at": version.committed_at,
-        "operation": f"rollback to {restored}" if restored else version.operation,
+        "operation": f"rollback to {restored}" if restored else done,
         "rows": rows,
         "files": files,
         "run": version.properties.get("mcai.run"),
@@ -218,7 +219,7 @@ def rollback(
     json: Json = False,
 ) -> None:
     """Make an earlier version's rows visible again, as a new version; history keeps both."""
-    from mcai_pipelines.lakehouse.errors import VersionNotFound
+    from mcai_pipelines.lakehouse.errors import VersionErased, VersionNotFound
 
     lake = open_lake()
     table, _ = find_table(lake, key)
@@ -229,6 +230,8 @@ def rollback(
         typer.confirm(f"Show version {to} of {key} instead of {current}?", abort=True, err=True)
     try:
         commit = table.rollback(to)
+    except VersionErased as error:
+        raise BadInput.at("--to", str(error), f"see mcai table history {key}") from None
     except VersionNotFound:
         raise unknown_version("--to", key, to) from None
     info = table.info()
@@ -237,6 +240,37 @@ def rollback(
         print_json(answer | {"rows": info.rows, "files": info.files})
         return
     say(f"{key} shows version {to} again ({info.rows:,} rows), as version {commit.version.id}.")
+
+
+@app.command()
+def mirror(
+    key: Key,
+    format: Annotated[
+        Literal["iceberg", "delta"] | None,
+        typer.Option(help="The format to add; the one it is not kept in unless given."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Publish an existing table in its other format too, and keep it so from then on.
+
+    The same files are listed in a second log; no data is copied, and none is read.
+    """
+    from time import monotonic
+
+    lake = open_lake()
+    table, _ = find_table(lake, key)
+    begun = monotonic()
+    wanted = format or ("delta" if table.primary.format == "iceberg" else "iceberg")
+    version = lake.mirror(key, wanted)
+    seconds = monotonic() - begun
+    mirrored = lake.table(key)
+    if json:
+        answer = {"key": key, "formats": mirrored.formats, "uri": mirrored.storage.uri}
+        done = {"version": version.id if version else None, "seconds": seconds}
+        print_json(answer | done | {"metadata_location": mirrored.info().metadata_location})
+        return
+    formats, files = " and ".join(mirrored.formats), len(mirrored.head().files)
+    say(f"{key} is published as {formats}: {files:,} files, {seconds:.1f} s.")
 
 
 def unknown_version(option: str, key: str, version: int) -> BadInput:

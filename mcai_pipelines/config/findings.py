@@ -1,12 +1,26 @@
 """All problems of one file, gathered so that the user sees them at once, in line order."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from mcai_pipelines.errors import BadInput, Problem
 
+if TYPE_CHECKING:
+    from mcai_pipelines.config.yaml_source import Location
+
 MAX_FINDINGS = 100
 """A file with more problems than this is the wrong file; explaining on would take seconds."""
+
+
+class Broken(NamedTuple):
+    """A rule that does not hold: where, what, and what to do."""
+
+    location: Location
+    what: str
+    fix: str
 
 
 def shown_path(path: Path) -> str:

@@ -3,17 +3,19 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from mcai_pipelines.config.rules import Broken
+from mcai_pipelines.config.findings import Broken
 from mcai_pipelines.config.yaml_source import Location
 
 _PASSWORD_IN_URL = re.compile(r"://[^/@\s:]*:(?!\$\{)[^/@\s]+@")
 _REFERENCE = re.compile(r"\$\{\w+(?::-([^{}$]*))?\}")
-_SECRET_NAME = re.compile(r"secret|password|token|account_key|connection_string", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"secret|password|token|account_key|connection_string|credential$", re.IGNORECASE
+)
 _ADDRESSES = ("_file", "_path", "_url")
 
 
 def plain_secrets(value: object, location: Location = ()) -> Iterator[Broken]:
-    """Passwords in URLs anywhere in a file, and secrets by name below ``credentials``.
+    """Passwords in URLs anywhere in a file, and secrets by name in credentials and catalogs.
 
     Args:
         value: Data as parsed, before any variable is expanded.
@@ -29,14 +31,14 @@ def plain_secrets(value: object, location: Location = ()) -> Iterator[Broken]:
         fix = "put the URL, or the password, in an environment variable and write ${NAME}"
         yield Broken(location, "the URL holds a password in plain text", fix)
     elif isinstance(value, str) and "${" not in value and _is_secret(location):
-        what = f"credentials.{location[-1]} holds a secret in plain text"
+        what = f"{location[-2]}.{location[-1]} holds a secret in plain text"
         fix = f"put it in an environment variable and write '{location[-1]}: ${{NAME}}'"
         yield Broken(location, what, fix)
 
 
 def _is_secret(location: Location) -> bool:
     name = str(location[-1])
-    below = "credentials" in location[:-1]
+    below = "credentials" in location[:-1] or location[-2:-1] == ("catalog",)
     return below and bool(_SECRET_NAME.search(name)) and not name.endswith(_ADDRESSES)
 
 

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from mcai_pipelines.config import rules
 from mcai_pipelines.config.env import EnvString
+from mcai_pipelines.config.findings import Broken
 from mcai_pipelines.config.wording import did_you_mean, quoted
 from mcai_pipelines.errors import BadInput
 
@@ -21,11 +22,16 @@ SiteKind = Literal["public", "private", "edge"]
 TableFormat = Literal["iceberg", "delta"]
 
 Credentials = Annotated[
-    Annotated[Literal["workload-identity", "ambient"], Tag("word")]
+    Annotated[Literal["workload-identity", "ambient", "anonymous"], Tag("word")]
     | Annotated[Mapping[str, EnvString], Tag("keys")],
     Discriminator(lambda value: "keys" if isinstance(value, Mapping) else "word"),
 ]
-"""``workload-identity``, ``ambient`` (whatever the environment offers), or named references."""
+"""Where a site's credentials come from.
+
+``workload-identity`` is the identity of the pod or machine, ``ambient`` whatever the environment
+offers (that too, and keys in its variables), ``anonymous`` none at all: requests are not signed.
+Otherwise the keys of the provider (`connection.CREDENTIAL_KEYS`), each a reference.
+"""
 
 
 class _Model(BaseModel):
@@ -36,13 +42,17 @@ class Catalog(_Model):
     """The Iceberg catalog of a site.
 
     ``sql`` is SQLite or PostgreSQL, ``rest`` an Iceberg REST server (Polaris, Lakekeeper, Unity),
-    ``glue`` AWS Glue, where ``uri`` is only needed to name another endpoint.
+    ``glue`` AWS Glue, where ``uri`` is only needed to name another endpoint. A REST server is
+    asked with ``token`` (a bearer token) or ``credential`` (``CLIENT_ID:CLIENT_SECRET``, for
+    OAuth 2.0), where it wants either.
     """
 
     type: Literal["sql", "glue", "rest"] = Field(examples=["sql"])
     uri: EnvString | None = None
     warehouse: EnvString | None = None
     name: str | None = None
+    token: EnvString | None = None
+    credential: EnvString | None = None
 
 
 class Site(_Model):
@@ -58,6 +68,10 @@ class Site(_Model):
         storage: A folder, or a URL of the provider's object store.
         catalog: Needed when the format is Iceberg; on a Delta site it serves Iceberg mirrors.
         credentials: How to authenticate; None is ``ambient``.
+        endpoint: URL of the object store where it is not the provider's own; S3-compatible
+            stores need one. Only ``http://`` makes the connection a plain one.
+        ca_file: PEM file of certificates to trust besides the system's.
+        proxy: URL of the HTTP proxy that requests go through.
     """
 
     name: str
@@ -69,6 +83,9 @@ class Site(_Model):
     storage: EnvString = Field(examples=["${MCAI_HOME}/sites/NAME"])
     catalog: Catalog | None = None
     credentials: Credentials | None = None
+    endpoint: EnvString | None = Field(default=None, examples=["https://s3.example.com"])
+    ca_file: EnvString | None = Field(default=None, examples=["/etc/ssl/private-ca.pem"])
+    proxy: EnvString | None = Field(default=None, examples=["http://proxy.example.com:3128"])
 
     @property
     def slug(self) -> str:
@@ -88,10 +105,15 @@ class StateDatabase(_Model):
 
 
 class DagsterStorage(_Model):
-    """Where Dagster keeps runs and events: SQLite in ``MCAI_HOME/dagster``, or PostgreSQL."""
+    """Where Dagster keeps runs and events: SQLite in ``MCAI_HOME/dagster``, or PostgreSQL.
+
+    ``compute_logs`` names the site whose storage keeps what steps print; without it they stay on
+    the machine that ran the step.
+    """
 
     storage: Literal["sqlite", "postgres"] = Field(default="sqlite", examples=["sqlite"])
     url: EnvString | None = None
+    compute_logs: str | None = Field(default=None, examples=["SITE"])
 
 
 class Platform(_Model):
@@ -161,6 +183,6 @@ class Platform(_Model):
         return self
 
 
-def _raise_broken(broken: Iterable[rules.Broken]) -> None:
+def _raise_broken(broken: Iterable[Broken]) -> None:
     for _, what, fix in broken:
         raise PydanticCustomError("broken_rule", "{what}; {fix}", {"what": what, "fix": fix})

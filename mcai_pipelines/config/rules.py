@@ -8,8 +8,10 @@ and on resolved values in ``unresolved``. No message shows a resolved value.
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from mcai_pipelines.config.connection import connection_rules
+from mcai_pipelines.config.findings import Broken
 from mcai_pipelines.config.jurisdictions import JURISDICTIONS, LEGAL_AREAS
 from mcai_pipelines.config.wording import closest, did_you_mean, quoted
 from mcai_pipelines.config.yaml_source import Location
@@ -18,7 +20,7 @@ Raw = Mapping[str, Any]
 
 STORAGE_SCHEMES = {
     "aws": ("s3",),
-    "azure": ("abfss", "az"),
+    "azure": ("abfss",),
     "gcp": ("gs",),
     "s3": ("s3",),
     "local": (),
@@ -29,14 +31,6 @@ NAMESPACE = re.compile(r"[a-z][a-z0-9_-]*")
 SITE_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9.-]*)(?:\+[a-z0-9_]+)?://")
-
-
-class Broken(NamedTuple):
-    """A rule that does not hold: where, what, and what to do."""
-
-    location: Location
-    what: str
-    fix: str
 
 
 def platform_rules(platform: Raw) -> Iterator[Broken]:
@@ -69,6 +63,7 @@ def site_rules(name: str, site: Raw) -> Iterator[Broken]:
         yield Broken((), f"the site name {quoted(name)} is not allowed", fix)
     yield from _jurisdiction(site.get("jurisdiction"))
     yield from _storage(site)
+    yield from connection_rules(site)
     if isinstance(site.get("catalog"), Mapping):
         yield from _catalog(site, _mapping(site, "catalog"))
     elif site.get("catalog") is None and site.get("format") == "iceberg":
@@ -79,6 +74,7 @@ def site_rules(name: str, site: Raw) -> Iterator[Broken]:
 def between_sites(platform: Raw) -> Iterator[Broken]:
     """What one site may not share with another, and the default site."""
     sites = _sites(platform)
+    yield from _compute_logs(_mapping(platform, "dagster").get("compute_logs"), sites)
     default = platform.get("default_site")
     if sites and isinstance(default, str) and default not in sites:
         what = f"default_site {quoted(default)} is not one of the sites"
@@ -95,6 +91,19 @@ def between_sites(platform: Raw) -> Iterator[Broken]:
             what = f"site {name} has the same catalog as site {other}"
             yield Broken(("sites", name, "catalog", "uri"), what, "give each site its own catalog")
     yield from _shared_storage(sites)
+
+
+def _compute_logs(name: object, sites: Mapping[str, Raw]) -> Iterator[Broken]:
+    here = ("dagster", "compute_logs")
+    if not sites or not isinstance(name, str):
+        return
+    if name not in sites:
+        yield Broken(here, f"there is no site {quoted(name)}", did_you_mean(name, sites))
+        return
+    storage = sites[name].get("storage")
+    if isinstance(storage, str) and _is_folder(storage):
+        what = f"the storage of site {name} is a folder, and Dagster keeps logs in one anyway"
+        yield Broken(here, what, "name a site with an object store, or remove this line")
 
 
 def _shared_storage(sites: Mapping[str, Raw]) -> Iterator[Broken]:
@@ -148,10 +157,20 @@ def _catalog(site: Raw, catalog: Raw) -> Iterator[Broken]:
     if kind == "glue" and site.get("provider") != "aws":
         what = f"a glue catalog needs the provider aws, not {site.get('provider')}"
         yield Broken(here, what, "use a sql or rest catalog")
+    if kind != "rest":
+        for key in ("token", "credential", "warehouse"):
+            if catalog.get(key) is not None:
+                what = f"a {kind} catalog takes no {key}"
+                yield Broken(("catalog", key), what, "remove this key, or write 'type: rest'")
+    elif catalog.get("token") is not None and catalog.get("credential") is not None:
+        what = "a rest catalog is asked with a token or a credential, not both"
+        yield Broken(("catalog", "token"), what, "remove one of them")
     if kind in ("sql", "rest") and uri is None:
         example = "https://…" if kind == "rest" else "postgresql://…"
         yield Broken(here, f"a {kind} catalog needs a uri", f"add 'uri: {example}'")
-    if kind == "sql":
+    if kind == "glue":
+        yield from _database(uri, ("catalog", "uri"), ("https", "http"))
+    elif kind == "sql":
         yield from _database(uri, ("catalog", "uri"), ("sqlite", "postgresql"))
     elif kind == "rest":
         yield from _database(uri, ("catalog", "uri"), ("https", "http"))

@@ -1,7 +1,7 @@
 """Contracts: the Open Data Contract Standard (v3.0, v3.1) as typed tables and columns."""
 
 from mcai_pipelines.contracts.load import ContractStore, load_contract
-from mcai_pipelines.contracts.model import Column, Contract, External
+from mcai_pipelines.contracts.model import Column, Contract, External, Retention
 from mcai_pipelines.contracts.types import (
     Decimal,
     ListType,
@@ -20,6 +20,7 @@ __all__ = [
     "External",
     "ListType",
     "Primitive",
+    "Retention",
     "StructField",
     "StructType",
     "Type",

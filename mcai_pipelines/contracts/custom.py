@@ -1,27 +1,29 @@
-"""How a table is kept, which ODCS leaves to custom properties: format, mirror, external.
+"""How a table is kept, which ODCS leaves to custom properties: format, mirror, external, history.
 
 They stand at the top of the contract or at its schema object::
 
     customProperties:
       - {property: format, value: iceberg}
       - {property: mirror, value: delta}
+      - {property: history, value: {keepVersions: 30, days: 90}}
 """
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mcai_pipelines.config import EnvString, TableFormat
 from mcai_pipelines.config.wording import closest, quoted
 from mcai_pipelines.config.yaml_source import Location
-from mcai_pipelines.contracts.model import External
-from mcai_pipelines.contracts.shape import TEXT, Checker, Keys, Shape, Word
+from mcai_pipelines.contracts.model import External, Retention
+from mcai_pipelines.contracts.shape import TEXT, WHOLE, Checker, Keys, Shape, Word
 
 _FORMAT = Word(("iceberg", "delta"), "table format")
 _VALUES: dict[str, Shape] = {
     "format": _FORMAT,
     "mirror": _FORMAT,
+    "history": Keys("history", {"keepVersions": WHOLE, "days": WHOLE}),
     "external": Keys(
         "external",
         {"site": TEXT, "format": _FORMAT, "uri": TEXT, "catalogTable": TEXT},
@@ -41,6 +43,7 @@ class Keeping:
     format: TableFormat | None = None
     mirror: TableFormat | None = None
     external: External | None = None
+    history: Retention = field(default_factory=Retention)
 
     @property
     def formats(self) -> tuple[TableFormat, ...]:
@@ -70,7 +73,9 @@ def read_keeping(
     if external is not None and declared not in (None, external.format):
         what = f"the format {declared} is not that of the external table, {external.format}"
         checker.document.add(found["format"][1], what, "remove the format")
-    return Keeping(declared or (external.format if external else None), mirror, external)
+    history = _history(checker, *found["history"]) if "history" in found else Retention()
+    format = declared or (external.format if external else None)
+    return Keeping(format, mirror, external, history)
 
 
 def _ours(
@@ -93,6 +98,16 @@ def _ours(
             elif near := closest(name, _VALUES, _NEARLY):
                 what = f"the custom property {quoted(name)} looks like {near}"
                 checker.document.add((*here, "property"), what, f"did you mean {near}?")
+
+
+def _history(checker: Checker, value: Any, location: Location) -> Retention:
+    if value is None or checker.touched(location):
+        return Retention()
+    for name, least in (("keepVersions", 1), ("days", 0)):
+        if (given := value.get(name)) is not None and given < least:
+            what = f"{name} is {given}, and at least {least} is kept"
+            checker.document.add((*location, name), what, f"write {least} or more")
+    return Retention(value.get("keepVersions"), value.get("days"))
 
 
 def _external(checker: Checker, value: Any, location: Location) -> External | None:

@@ -191,6 +191,7 @@ def _contract(
         format=keeping.format,
         mirror=keeping.mirror,
         external=keeping.external,
+        history=keeping.history,
         quality=tuple(table.get("quality", ())),
         sla=tuple(raw.get("slaProperties", ())),
         source=path,

@@ -69,6 +69,19 @@ class External:
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """Which old versions of a table are kept; where None, the platform's default.
+
+    Attributes:
+        keep_versions: So many, however old.
+        days: Those that were current within so many days.
+    """
+
+    keep_versions: int | None = None
+    days: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Contract:
     """The contract of one table.
 
@@ -88,6 +101,7 @@ class Contract:
         format: The format of record, or None for the site's default.
         mirror: The format in which the same files are published too, or None.
         external: Set when the table exists already and is only read.
+        history: Which of its old versions are kept.
         quality: Quality rules of the table as written.
         sla: Service levels as written.
         source: The file.
@@ -113,6 +127,7 @@ class Contract:
     sla: tuple[RawMapping, ...] = field(repr=False)
     source: Path
     raw: RawMapping = field(repr=False)
+    history: Retention = field(default_factory=Retention)
 
     def column(self, name: str) -> Column:
         """The column of this name.

@@ -15,15 +15,20 @@ from mcai_pipelines.errors import McaiError
 from mcai_pipelines.lakehouse.errors import (
     CommitConflict,
     CommitContention,
+    HistoryExpired,
+    ReadOnlyTable,
     SchemaMismatch,
     StaleWrite,
+    VersionNotFound,
 )
 from mcai_pipelines.lakehouse.evolve import Evolution, plan_evolution
 from mcai_pipelines.lakehouse.flight import Fate
+from mcai_pipelines.lakehouse.scope import Everything, Nothing, Scope
 from mcai_pipelines.lakehouse.versions import (
     BATCH,
     INPUTS,
     KEY,
+    REPLICA_OF,
     Change,
     Head,
     Version,
@@ -33,7 +38,6 @@ from mcai_pipelines.lakehouse.versions import (
 )
 
 if TYPE_CHECKING:
-    from mcai_pipelines.lakehouse.files import DataFile
     from mcai_pipelines.lakehouse.stage import StagedBatch
     from mcai_pipelines.lakehouse.table import Table
     from mcai_pipelines.lakehouse.write import AppendKey, WriteRequest
@@ -52,7 +56,29 @@ def made_before(table: Table, key: AppendKey | None, head: Head | None) -> Versi
     """
     if key is None or head is None:
         return None
-    return find_commit(table.primary, head.version, KEY, key.value, key.since)
+    try:
+        return find_commit(table.primary, head.version, KEY, key.value, key.since)
+    except HistoryExpired as error:
+        raise HistoryExpired(f"table {table.key}: {error}") from error
+
+
+def refuse_replica(table: Table, head: Head | None) -> None:
+    """Refuse to write to a table that a replication wrote last, whatever it was opened as.
+
+    Raises:
+        ReadOnlyTable: A replication did.
+    """
+    if head is None or head.version is None:
+        return
+    try:
+        original = table.primary.version(head.version).properties.get(REPLICA_OF)
+    except VersionNotFound:
+        return  # it has expired, so this commit conflicts; the next is tried on the newest
+    if original is not None:
+        raise ReadOnlyTable(
+            f"table {table.key} at {table.storage.uri} is a replica of {original}: write that one,"
+            " and replicate it again"
+        )
 
 
 class Committing:
@@ -63,9 +89,20 @@ class Committing:
         request: What and how.
         base: The head that the write was computed from; None for a table not there yet.
         batch: The id of the staged batch.
+        scope: What the write replaces; an append nothing, an overwrite what the request says.
     """
 
-    def __init__(self, table: Table, request: WriteRequest, base: Head | None, batch: str) -> None:
+    def __init__(
+        self,
+        table: Table,
+        request: WriteRequest,
+        base: Head | None,
+        batch: str,
+        scope: Scope | None = None,
+    ) -> None:
+        if scope is None:
+            scope = Nothing() if request.mode == "append" else Everything(request.partitions)
+        self._scope = scope
         self._table = table
         self._request = request
         self._base = base
@@ -84,6 +121,7 @@ class Committing:
             CommitContention: Others kept committing first for two minutes.
         """
         head = self._base
+        refuse_replica(self._table, head)
         deadline = time.monotonic() + COMMIT_SECONDS
         delay = 0.02
         while True:
@@ -142,12 +180,12 @@ class Committing:
         if head is not self._base and head is not None:
             evolution = self._rebase(head, evolution)
         return Change(
-            operation="append" if self._request.mode == "append" else "overwrite",
+            operation=self._request.operation,
             schema=evolution.schema,
             partition_by=self._table.partition_by,
             evolution=evolution,
             added=staged.files,
-            removed=self._replaced(head),
+            removed=self._scope.replaced(head),
             properties=self._properties(),
         )
 
@@ -158,13 +196,6 @@ class Committing:
         if self._request.inputs is not None:
             recorded[INPUTS] = json.dumps(dict(self._request.inputs), sort_keys=True)
         return recorded
-
-    def _replaced(self, head: Head | None) -> list[DataFile]:
-        """The live files that this write makes invisible."""
-        if head is None or self._request.mode == "append":
-            return []
-        wanted = self._request.partitions
-        return [f for f in head.files.values() if wanted is None or f.partition in wanted]
 
     def _rebase(self, head: Head, evolution: Evolution) -> Evolution:
         """The evolution from a newer head, if the staged files are still right for it.
@@ -185,8 +216,7 @@ class Committing:
                 f"table {self._table.key}: its schema changed during the write;"
                 " compute it again and write again"
             )
-        before = {file.path for file in self._replaced(self._base)}
-        if before != {file.path for file in self._replaced(head)}:
+        if self._scope.is_stale(self._table.primary, self._base, head):
             raise StaleWrite(
                 f"table {self._table.key}: what this write replaces was changed by version"
                 f" {head.version}; compute it again and write again"

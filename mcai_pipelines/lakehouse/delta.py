@@ -32,13 +32,18 @@ if TYPE_CHECKING:
 CHECKPOINT_EVERY = 20
 """Versions between checkpoints: readers then replay at most so many JSON files."""
 
+_HINT = "_delta_log/_last_checkpoint"
 _SCHEMA = "mcai.schema"
 _WRITABLE = {"appendOnly", "invariants", "timestampNtz"}
 _OPERATIONS = {
+    "expire": ("EXPIRE", {}),
     "append": ("WRITE", {"mode": "Append"}),
     "overwrite": ("WRITE", {"mode": "Overwrite"}),
+    "merge": ("MERGE", {}),
+    "compact": ("OPTIMIZE", {}),
     "rollback": ("RESTORE", {}),
     "mirror": ("WRITE", {"mode": "Overwrite"}),
+    "replicate": ("WRITE", {"mode": "Overwrite"}),
 }
 
 logger = logging.getLogger(__name__)
@@ -175,19 +180,46 @@ class DeltaLog:
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
+        from mcai_pipelines.providers.exclusive import create
+
         version = 0 if base is None else cast("int", base.version) + 1
         if base is not None:
             _require_writable(cast("DeltaTable", base.handle), self._storage.uri)
+        elif self._exists(_HINT):
+            raise CommitConflict(f"{self._storage.uri}: there is a table by now")
         now_ms = time.time_ns() // 1_000_000
         actions = self._actions(base, change, now_ms)
         body = "\n".join(delta_codec.json_text(action) for action in actions).encode()
         try:
-            obstore.put(self._storage.store, _entry(version), body, mode="create")
+            create(self._storage.store, _entry(version), body)
         except AlreadyExistsError as error:
             raise CommitConflict(f"{self._storage.uri}: version {version} exists") from error
+        if base is not None and self._has_expired(cast("int", base.version), version):
+            obstore.delete(self._storage.store, _entry(version))
+            raise CommitConflict(f"{self._storage.uri}: version {version} existed, and has expired")
         if version % CHECKPOINT_EVERY == CHECKPOINT_EVERY - 1:
             self._checkpoint()
         return self.version(version)
+
+    def _has_expired(self, base: int, version: int) -> bool:
+        """Whether an entry took a number that was free only because its first owner expired.
+
+        Expiry deletes the oldest entries first, so the base's is gone then too; and never the
+        newest.
+        """
+        if self._exists(_entry(base)):
+            return False
+        newest = self.head()
+        return newest is None or newest.version != version
+
+    def _exists(self, path: str) -> bool:
+        import obstore
+
+        try:
+            obstore.head(self._storage.store, path)
+        except FileNotFoundError:
+            return False
+        return True
 
     def _actions(self, base: Head | None, change: Change, now_ms: int) -> list[dict[str, Any]]:
         operation, parameters = _OPERATIONS[change.operation]
@@ -208,6 +240,10 @@ class DeltaLog:
         names = change.partition_by
         actions.extend(delta_codec.remove_action(f, names, now_ms) for f in change.removed)
         actions.extend(delta_codec.add_action(f, names, now_ms) for f in change.added)
+        if change.operation == "compact":
+            for action in actions:
+                for kind in action.keys() & {"add", "remove"}:
+                    action[kind]["dataChange"] = False
         return actions
 
     def _checkpoint(self) -> None:
@@ -220,6 +256,10 @@ class DeltaLog:
             ).create_checkpoint()
         except (DeltaError, OSError) as error:  # the commit stands; the next checkpoint serves
             logger.warning("%s: no checkpoint was written: %s", self._storage.uri, error)
+
+    def not_by_name(self, head: Head) -> set[str]:
+        """See `Log.not_by_name`: none, because Delta finds them so itself."""
+        return set()
 
     def scan(self, head: Head) -> pl.LazyFrame:
         """See `Log.scan`."""

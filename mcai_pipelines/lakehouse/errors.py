@@ -15,8 +15,24 @@ class VersionNotFound(LakeError):
     """The version asked for does not exist, or has expired."""
 
 
+class HistoryExpired(LakeError):
+    """Whether an append was made before cannot be told any more; nothing was written."""
+
+
+class VersionErased(VersionNotFound):
+    """The version was erased, with one subject's rows; the message says when and why."""
+
+
 class SchemaMismatch(BadInput):
     """A frame or a contract does not fit the table (exit code 2)."""
+
+
+class UnusableKeys(BadInput):
+    """Rows of a merge have no key, or share one (exit code 2)."""
+
+
+class CompactionFailed(LakeError):
+    """Rewritten files do not hold the rows of those they should replace; nothing was changed."""
 
 
 class RowsOutsidePartitions(LakeError):
@@ -44,4 +60,12 @@ class UnsupportedTable(LakeError):
 
 
 class ReadOnlyTable(LakeError):
-    """The table is adopted from elsewhere, and only read."""
+    """The table is adopted from elsewhere, or a replica, and only read."""
+
+
+class ReplicaDiverged(LakeError):
+    """The target is no replica of the source, or somebody else wrote to it."""
+
+
+class CopyFailed(LakeError):
+    """A file could not be copied whole; no version shows what was copied."""

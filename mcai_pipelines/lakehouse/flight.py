@@ -13,7 +13,7 @@ import os
 import re
 import socket
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,8 +61,18 @@ def new_batch_id() -> str:
     return f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
 
 
+def is_batch_file(path: str) -> bool:
+    """Whether a data file's name is one that `stage` gives: it then holds every column."""
+    return _BATCH_IN_NAME.search(f"/{path}") is not None
+
+
 @contextmanager
-def in_flight(storage: TableStorage, batch: str, fate: Callable[[], Fate]) -> Iterator[None]:
+def in_flight(
+    storage: TableStorage,
+    batch: str,
+    fate: Callable[[], Fate],
+    notes: Mapping[str, Any] | None = None,
+) -> Iterator[None]:
     """Keep the batch's marker for as long as the block runs; a killed process leaves it.
 
     If the block raises, the batch's files are deleted, unless its commit landed or that
@@ -73,8 +83,10 @@ def in_flight(storage: TableStorage, batch: str, fate: Callable[[], Fate]) -> It
         storage: The table's root.
         batch: The id of the staged batch.
         fate: Looks for the batch's commit in the log.
+        notes: More to say in the marker.
     """
     marker: _Marker = {
+        **(notes or {}),
         "batch": batch,
         "started": dt.datetime.now(dt.UTC).isoformat(),
         "host": _host(),
@@ -139,13 +151,7 @@ def sweep(storage: TableStorage, retained: Callable[[], Sequence[Version]]) -> i
     """
     import obstore
 
-    abandoned: dict[str, _Marker] = {}
-    for page in obstore.list(storage.store, prefix=f"{_MARKERS}/"):
-        for item in page:
-            with suppress(FileNotFoundError, ValueError):
-                marker = json.loads(bytes(obstore.get(storage.store, item["path"]).bytes()))
-                if isinstance(marker, dict) and marker.keys() >= _FIELDS and _is_abandoned(marker):
-                    abandoned[item["path"]] = marker
+    abandoned = {p: m for p, m in markers(storage).items() if is_abandoned(m)}
     if not abandoned:
         return 0
     versions = retained()
@@ -159,11 +165,32 @@ def sweep(storage: TableStorage, retained: Callable[[], Sequence[Version]]) -> i
             if match and match[1] in lost:
                 delete(storage, [item["path"]])
                 deleted += 1
-    delete(storage, [path for path, marker in abandoned.items() if not _may_be_late(marker)])
+    delete(storage, [path for path, marker in abandoned.items() if not may_be_late(marker)])
     return deleted
 
 
-def _is_abandoned(marker: _Marker) -> bool:
+def markers(storage: TableStorage) -> dict[str, _Marker]:
+    """Every marker of the table by its path; what is no marker is passed over."""
+    import obstore
+
+    found: dict[str, _Marker] = {}
+    for page in obstore.list(storage.store, prefix=f"{_MARKERS}/"):
+        for item in page:
+            with suppress(FileNotFoundError, ValueError):
+                marker = json.loads(bytes(obstore.get(storage.store, item["path"]).bytes()))
+                if isinstance(marker, dict) and marker.keys() >= _FIELDS:
+                    found[item["path"]] = marker
+    return found
+
+
+def batch_of(path: str) -> str | None:
+    """The batch that a data file was staged in, by its name; None for another tool's file."""
+    match = _BATCH_IN_NAME.search(path)
+    return match[1] if match else None
+
+
+def is_abandoned(marker: _Marker) -> bool:
+    """Whether whoever put the marker is dead, or done with it."""
     if "doubtful_after" in marker or "over" in marker:
         return True
     if marker["host"] != _host():
@@ -172,7 +199,8 @@ def _is_abandoned(marker: _Marker) -> bool:
     return bool(_process_start(marker["pid"]) != marker["process_started"])
 
 
-def _may_be_late(marker: _Marker) -> bool:
+def may_be_late(marker: _Marker) -> bool:
+    """Whether a file of a failed batch may still appear."""
     over = marker.get("over")
     return over is not None and dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(over) < LATE
 

@@ -21,7 +21,7 @@ from pyiceberg.manifest import FileFormat
 from pyiceberg.schema import index_name_by_id
 from pyiceberg.transforms import IdentityTransform
 
-from mcai_pipelines.lakehouse import iceberg_codec, iceberg_commit
+from mcai_pipelines.lakehouse import iceberg_codec, iceberg_commit, iceberg_names
 from mcai_pipelines.lakehouse.errors import CommitConflict, UnsupportedTable, VersionNotFound
 from mcai_pipelines.lakehouse.versions import Change, Head, Version
 
@@ -39,10 +39,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Handle:
-    """PyIceberg's table; and by live file, once they were listed, its entry and manifest."""
+    """PyIceberg's table.
+
+    And by live file, once they were listed: its entry, its manifest, and the snapshot that
+    added it.
+    """
 
     table: IcebergTable
-    entries: dict[str, tuple[IcebergDataFile, str]]
+    entries: dict[str, tuple[IcebergDataFile, str, int | None]]
 
 
 class IcebergLog:
@@ -121,7 +125,11 @@ class IcebergLog:
                     entry.data_file, self._storage.uri, schema, partition_by
                 )
                 files[file.path] = file
-                handle.entries[file.path] = entry.data_file, manifest.manifest_path
+                handle.entries[file.path] = (
+                    entry.data_file,
+                    manifest.manifest_path,
+                    entry.snapshot_id,
+                )
         return files
 
     def version(self, id: int) -> Version:
@@ -151,6 +159,15 @@ class IcebergLog:
 
     def commit(self, base: Head | None, change: Change) -> Version:
         """See `Log.commit`."""
+        try:
+            return self._commit(base, change)
+        except FileNotFoundError as error:
+            newest = self.head()
+            if base is None or newest is None or newest.version == base.version:
+                raise
+            raise CommitConflict(f"{self._storage.uri}: version {base.version} expired") from error
+
+    def _commit(self, base: Head | None, change: Change) -> Version:
         if base is None:
             transaction: Transaction = iceberg_commit.new_table(self._storage, change)
         else:
@@ -165,11 +182,14 @@ class IcebergLog:
             )
         producer = transaction.update_snapshot(snapshot_properties=dict(change.properties))
         update = producer.overwrite() if change.removed else producer.fast_append()
+        if change.operation == "compact":
+            iceberg_commit.call_replace(update)
         spec_id = transaction.table_metadata.default_spec_id
         with update:
             if base is not None:
                 iceberg_commit.remove_files(
-                    update, [cast("_Handle", base.handle).entries[f.path] for f in change.removed]
+                    update,
+                    [cast("_Handle", base.handle).entries[f.path][:2] for f in change.removed],
                 )
             for file in change.added:
                 update.append_data_file(
@@ -195,6 +215,20 @@ class IcebergLog:
             raise UnsupportedTable(_has_delete_files(self._storage.uri))
         return iceberg_commit.Draft(table)
 
+    def not_by_name(self, head: Head) -> set[str]:
+        """See `Log.not_by_name`."""
+        handle = cast("_Handle", head.handle)
+        differing = iceberg_names.differing(handle.table, head.schema)
+        if not differing:
+            return set()
+        added_by = {path: handle.entries[path][2] for path in head.files}
+        return iceberg_names.written_under(handle.table, differing, added_by)
+
+    def maps_other_names(self, head: Head) -> bool:
+        """Whether the table finds columns of files without field ids by former names too."""
+        mapping = cast("_Handle", head.handle).table.name_mapping()
+        return mapping is not None and iceberg_names.maps_other_names(mapping.root)
+
     def scan(self, head: Head) -> pl.LazyFrame:
         """See `Log.scan`."""
         import polars as pl
@@ -211,6 +245,12 @@ class IcebergLog:
         table = self._load()
         return table.metadata_location if table else None
 
+    @property
+    def location(self) -> str | None:
+        """The table's root as its metadata says; None where there is no table."""
+        table = self._load()
+        return table.location().removeprefix("file://") if table else None
+
 
 class StaticIcebergLog(IcebergLog):
     """An adopted table without a catalog: the root is a metadata file, or has a version hint."""
@@ -222,7 +262,9 @@ class StaticIcebergLog(IcebergLog):
         from pyiceberg.table import StaticTable
 
         try:
-            return StaticTable.from_metadata(self._storage.uri)
+            return StaticTable.from_metadata(
+                self._storage.uri, properties=dict(self._storage.file_io)
+            )
         except FileNotFoundError:
             return None
 

@@ -118,10 +118,9 @@ def from_iceberg(
         for number, raw in (values or {}).items():
             if number in by_id:
                 kind = by_id[number].field_type
-                with suppress(OverflowError):  # beyond the year 9999, which Python does not hold
-                    found[by_id[number].name] = _value(
-                        kind, from_bytes(_written_as(kind, raw), raw)
-                    )
+                bound = from_bound(kind, raw)
+                if bound is not None:
+                    found[by_id[number].name] = bound
         return found
 
     partition = tuple(
@@ -140,6 +139,18 @@ def from_iceberg(
             if number in by_id
         },
     )
+
+
+def from_bound(kind: Any, raw: bytes) -> Value | None:
+    """A bound of a column; None where Python does not hold it (a date beyond the year 9999)."""
+    with suppress(OverflowError):
+        return _value(kind, from_bytes(_written_as(kind, raw), raw))
+    return None
+
+
+def from_partition(kind: Any, raw: Any) -> Value:
+    """A manifest entry's value of a partition column."""
+    return _value(kind, raw)
 
 
 def _written_as(kind: Any, raw: bytes) -> PrimitiveType:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.table import CreateTableTransaction, StagedTable, Transaction
+from pyiceberg.table.snapshots import Operation, Summary
 from pyiceberg.transforms import IdentityTransform
 
 from mcai_pipelines.lakehouse.errors import CommitConflict
@@ -189,3 +190,17 @@ def remove_files(
     existing = update._existing_manifests
     update._build_manifest_evaluator = lists_some  # type: ignore[assignment,method-assign]
     update._existing_manifests = lambda: [m for m in existing() if is_live(m)]  # type: ignore[method-assign]
+
+
+def call_replace(update: _SnapshotProducer[Any]) -> None:
+    """Have the snapshot called ``replace``: its files changed, and no row of the table.
+
+    PyIceberg 0.12 reads such snapshots and makes none.
+    """
+    summary = update._summary
+
+    def replacing(*args: Any, **kwargs: Any) -> Summary:
+        made = summary(*args, **kwargs)
+        return Summary(Operation.REPLACE, **made.additional_properties)
+
+    update._summary = replacing  # type: ignore[method-assign]

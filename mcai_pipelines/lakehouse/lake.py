@@ -12,15 +12,16 @@ from mcai_pipelines.errors import BadInput
 from mcai_pipelines.lakehouse.delta import DeltaLog
 from mcai_pipelines.lakehouse.errors import TableNotFound
 from mcai_pipelines.lakehouse.iceberg import IcebergLog, StaticIcebergLog
+from mcai_pipelines.lakehouse.publish import open_log
 from mcai_pipelines.lakehouse.schema import from_contract
 from mcai_pipelines.lakehouse.table import Table
-from mcai_pipelines.providers import SiteStorage, TableStorage, open_site
+from mcai_pipelines.providers import SiteStorage, open_site
 from mcai_pipelines.state import State, TableRecord
 
 if TYPE_CHECKING:
     from mcai_pipelines.config import Platform, Site
     from mcai_pipelines.contracts import Contract, ContractStore, External
-    from mcai_pipelines.lakehouse.versions import Log
+    from mcai_pipelines.lakehouse.versions import Log, Version
 
 
 class Lake:
@@ -76,7 +77,8 @@ class Lake:
             )
         return self.platform.sites[name]
 
-    def _storage(self, site: str) -> SiteStorage:
+    def site_storage(self, site: str) -> SiteStorage:
+        """The storage of a site, opened once."""
         if site not in self._sites:
             self._sites[site] = open_site(self.site(site), self.namespace, self._env)
         return self._sites[site]
@@ -112,16 +114,20 @@ class Lake:
                 "the format of record cannot change in place: keep it and add a mirror, or give"
                 " the table a new name",
             )
-        storage = self._storage(place.name).table(tuple(key))
-        mirror = contract.mirror if contract and contract.mirror != format else None
+        storage = self.site_storage(place.name).table(tuple(key))
+        mirror: str | None = contract.mirror if contract and contract.mirror != format else None
+        if known is not None and known.site == place.name:
+            mirror = mirror or known.mirror  # asked for by `mirror`
         return Table(
             name,
             storage,
-            _log(format, storage),
-            _log(mirror, storage) if mirror else None,
+            open_log(format, storage),
+            open_log(mirror, storage) if mirror else None,
             schema=from_contract(contract) if contract else None,
             partition_by=contract.partition_by if contract else partition_by,
             source=str(contract.source) if contract else None,
+            primary_key=contract.primary_key if contract else (),
+            replica_of=known.replica_of if known is not None and known.site == place.name else None,
         )
 
     def register(self, table: Table, site: str | None, contract: str | None) -> None:
@@ -141,8 +147,29 @@ class Lake:
                 if "iceberg" in table.formats
                 else None,
                 updated_at=dt.datetime.now(dt.UTC),
+                replica_of=table.replica_of,
             )
         )
+
+    def mirror(self, key: str, format: str) -> Version | None:
+        """Publish an existing table in its other format too, and remember it.
+
+        From then on whoever writes or reads the table through this lake keeps the mirror.
+
+        Args:
+            key: The table's.
+            format: ``iceberg`` or ``delta``.
+
+        Returns:
+            The mirror's version; None where the table has not been written yet.
+
+        Raises:
+            See `Table.mirror_to`.
+        """
+        record, table = self.record(key), self.table(key)
+        version = table.mirror_to(format)
+        self.register(table, record.site, record.contract)
+        return version
 
     # ------------------------------------------------------------------ reading side
 
@@ -185,13 +212,14 @@ class Lake:
         record = self.record(key)
         if record.external:
             return self._adopt(key, record)
-        storage = self._storage(record.site).table(tuple(key.split("/")))
-        mirror = _log(record.mirror, storage) if record.mirror else None
-        return Table(key, storage, _log(record.format, storage), mirror)
+        storage = self.site_storage(record.site).table(tuple(key.split("/")))
+        mirror = open_log(record.mirror, storage) if record.mirror else None
+        primary = open_log(record.format, storage)
+        return Table(key, storage, primary, mirror, replica_of=record.replica_of)
 
     def _adopt(self, key: str, record: TableRecord) -> Table:
         identifier = tuple(record.identifier.split(".")) if record.identifier else ()
-        storage = self._storage(record.site).adopted(record.uri, identifier)
+        storage = self.site_storage(record.site).adopted(record.uri, identifier)
         log: Log
         if record.format == "delta":
             log = DeltaLog(storage, adopted=True)
@@ -213,7 +241,3 @@ class Lake:
             identifier=external.catalog_table,
             updated_at=dt.datetime.now(dt.UTC),
         )
-
-
-def _log(format: str, storage: TableStorage) -> Log:
-    return IcebergLog(storage) if format == "iceberg" else DeltaLog(storage)

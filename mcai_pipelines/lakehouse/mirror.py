@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 
 from mcai_pipelines.errors import McaiError
-from mcai_pipelines.lakehouse.errors import CommitConflict, MirrorLagging
+from mcai_pipelines.lakehouse.errors import CommitConflict, MirrorLagging, UnsupportedTable
 from mcai_pipelines.lakehouse.evolve import plan_evolution
 from mcai_pipelines.lakehouse.failures import as_storage_error
-from mcai_pipelines.lakehouse.versions import SOURCE, Change, Head, Log, Version
+from mcai_pipelines.lakehouse.versions import CONTENT, SOURCE, Change, Head, Log, Version
 
 MIRROR_SECONDS = 120.0
 
 
-def follow(primary: Log, mirror: Log, *, table: str) -> Version | None:
+def follow(primary: Log, mirror: Log, *, table: str, site: str | None = None) -> Version | None:
     """Bring the mirror to the primary's newest version.
 
     Args:
         primary: The log of record.
         mirror: The log that follows.
         table: What an error names.
+        site: Where it is kept; an error names it too.
 
     Returns:
         The mirror's version, or None where the primary has none.
@@ -39,7 +41,7 @@ def follow(primary: Log, mirror: Log, *, table: str) -> Version | None:
     failed = False
     while time.monotonic() < deadline:
         try:
-            with as_storage_error(table):
+            with as_storage_error(table, site, "mirroring"):
                 return _step(primary, mirror, table)
         except CommitConflict:
             pass
@@ -59,7 +61,20 @@ def _step(primary: Log, mirror: Log, table: str) -> Version | None:
     current = _shows(mirror, shown, truth)
     if current is not None:
         return current
-    return mirror.commit(shown, _difference(primary, shown, truth, table))
+    change = _difference(primary, mirror.format, shown, truth, table)
+    if not _is_compaction(primary, mirror, shown, truth):
+        properties = {n: value for n, value in change.properties.items() if n != CONTENT}
+        return mirror.commit(shown, replace(change, properties=properties))
+    return mirror.commit(shown, replace(change, operation="compact"))
+
+
+def _is_compaction(primary: Log, mirror: Log, shown: Head | None, truth: Head) -> bool:
+    """Whether the one version that the mirror lacks changed files and no row."""
+    if shown is None or shown.version is None or truth.version is None:
+        return False
+    version = primary.version(truth.version)
+    source = mirror.version(shown.version).properties.get(SOURCE)
+    return version.is_compaction and source == str(version.parent)
 
 
 def _lagging(primary: Log, mirror: Log, table: str, reason: str) -> str:
@@ -78,8 +93,16 @@ def _shows(mirror: Log, shown: Head | None, truth: Head) -> Version | None:
     return version if version.properties.get(SOURCE) == str(truth.version) else None
 
 
-def _difference(primary: Log, shown: Head | None, truth: Head, table: str) -> Change:
+def _difference(
+    primary: Log, mirror_format: str, shown: Head | None, truth: Head, table: str
+) -> Change:
     assert truth.version is not None
+    if mirror_format == "delta" and (other := primary.not_by_name(truth)):
+        raise UnsupportedTable(
+            f"{len(other)} of its files were written before a column was widened or renamed, and"
+            f" Delta finds columns by name and type; the next write, or mcai table mirror {table}"
+            " --format delta, writes them anew"
+        )
     before = shown.files if shown is not None else {}
     return Change(
         operation="mirror",

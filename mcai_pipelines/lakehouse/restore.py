@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mcai_pipelines.lakehouse import flight
-from mcai_pipelines.lakehouse.commit import COMMIT_SECONDS
+from mcai_pipelines.lakehouse.commit import COMMIT_SECONDS, refuse_replica
 from mcai_pipelines.lakehouse.errors import CommitConflict, CommitContention, StaleWrite
 from mcai_pipelines.lakehouse.versions import (
     BATCH,
@@ -35,8 +36,9 @@ def restore(table: Table, version: int, properties: Mapping[str, str]) -> Commit
     deadline = time.monotonic() + COMMIT_SECONDS
     while time.monotonic() < deadline:
         head, target = table.head(), table.primary.at(version)
+        refuse_replica(table, head)
         try:
-            if table.has_delta and _widened_since(target, head):
+            if table.has_delta and _needs_rewriting(table, target, head):
                 return _rewrite(table, head, target, recorded)
             restored = _list_again(table, head, target, recorded)
         except (CommitConflict, StaleWrite):
@@ -74,6 +76,11 @@ def _list_again(table: Table, head: Head, target: Head, recorded: Mapping[str, s
         if landed is not None:
             return landed
         raise
+
+
+def _needs_rewriting(table: Table, target: Head, head: Head) -> bool:
+    read_as_head = replace(target, schema=head.schema)
+    return _widened_since(target, head) or bool(table.primary.not_by_name(read_as_head))
 
 
 def _widened_since(old: Head, new: Head) -> bool:

@@ -53,6 +53,9 @@ def stage(
     batch: str,
     *,
     where: str,
+    first: int = 0,
+    rows_per_file: int | None = None,
+    metadata: dict[str, str] | None = None,
 ) -> StagedBatch:
     """Write a fitted frame as Parquet files of the table, streaming.
 
@@ -63,6 +66,10 @@ def stage(
         storage: The table's root.
         batch: The id of the staged batch.
         where: What an error names: the table or the contract's file.
+        first: Number of the first file of a partition: other calls of the batch took those
+            before it.
+        rows_per_file: Rows after which a new file begins; a size in memory unless given.
+        metadata: Written into each file.
 
     Raises:
         SchemaMismatch: A partition column has no value in some rows.
@@ -79,7 +86,8 @@ def stage(
         folders = [
             partitions.folder(name, value) for name, value in zip(partition_by, keys, strict=True)
         ]
-        path = "/".join([flight.DATA, *folders, f"{batch}-{args.index_in_partition:05}.parquet"])
+        number = first + args.index_in_partition
+        path = "/".join([flight.DATA, *folders, f"{batch}-{number:05}.parquet"])
         written[f"{storage.uri}/{path}"] = (path, keys)
         return path
 
@@ -88,12 +96,14 @@ def stage(
         file_path_provider=name_file,
         key=[pl.col(name) for name in partition_by] or None,
         include_key=True if partition_by else None,
-        approximate_bytes_per_file=BYTES_PER_FILE,
+        max_rows_per_file=rows_per_file,
+        approximate_bytes_per_file=BYTES_PER_FILE if rows_per_file is None else None,
     )
     frame.sink_parquet(
         target,
         arrow_schema=to_arrow(schema),
         compression_level=COMPRESSION_LEVEL,
+        metadata=metadata,
         storage_options=storage.polars_options,
         mkdir=True,
         engine="streaming",

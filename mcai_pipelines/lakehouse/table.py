@@ -12,10 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mcai_pipelines.lakehouse import flight, mirror
+from mcai_pipelines.lakehouse import erased, flight, mirror, retention
+from mcai_pipelines.lakehouse import expire as expiry
+from mcai_pipelines.lakehouse.compact import Compaction, compact
+from mcai_pipelines.lakehouse.compact_plan import MIN_FILES, TARGET_BYTES
+from mcai_pipelines.lakehouse.compact_plan import Request as CompactRequest
 from mcai_pipelines.lakehouse.errors import ReadOnlyTable, TableNotFound, VersionNotFound
 from mcai_pipelines.lakehouse.failures import as_storage_error
 from mcai_pipelines.lakehouse.files import Partition
+from mcai_pipelines.lakehouse.merge import Merging, merge_keys
 from mcai_pipelines.lakehouse.restore import restore
 from mcai_pipelines.lakehouse.versions import Head, Log, Version
 from mcai_pipelines.lakehouse.write import (
@@ -23,6 +28,7 @@ from mcai_pipelines.lakehouse.write import (
     Audit,
     Commit,
     Mode,
+    WhenMatched,
     WriteRequest,
     Writing,
 )
@@ -78,6 +84,8 @@ class Table:
         partition_by: The contract's partition columns.
         source: What an error about the schema names: the contract's file.
         read_only: The table is adopted from elsewhere; writing and rolling back are refused.
+        replica_of: Key of the table that this one copies; it is written by `replicate` alone.
+        primary_key: The contract's key columns, by which a merge finds rows.
     """
 
     def __init__(
@@ -90,6 +98,8 @@ class Table:
         partition_by: Sequence[str] = (),
         source: str | None = None,
         read_only: bool = False,
+        replica_of: str | None = None,
+        primary_key: Sequence[str] = (),
     ) -> None:
         self.key = key
         self.storage = storage
@@ -99,6 +109,8 @@ class Table:
         self.partition_by = tuple(partition_by)
         self.source = source or key
         self.read_only = read_only
+        self.replica_of = replica_of
+        self.primary_key = tuple(primary_key)
 
     @property
     def formats(self) -> tuple[str, ...]:
@@ -145,7 +157,7 @@ class Table:
             TableNotFound: The table has not been written yet, or not in that format.
             VersionNotFound: The version does not exist, or has expired.
         """
-        with as_storage_error(self.key):
+        with as_storage_error(self.key, self.storage.site, "reading"):
             head = self.resolve(version=version, as_of=as_of, format=format)
             return self._log(format).scan(head)
 
@@ -168,9 +180,10 @@ class Table:
         if log is not self.primary:
             self.repair_mirror()
             head = log.head() or head
-        if as_of is not None:
-            version = self._version_at(log, as_of)
-        return head if version is None or version == head.version else log.at(version)
+        with erased.explained(self, version=version, moment=as_of):
+            if as_of is not None:
+                version = self._version_at(log, as_of)
+            return head if version is None or version == head.version else log.at(version)
 
     def _log(self, format: str | None) -> Log:
         for log in (self.primary, self.mirror_log):
@@ -189,13 +202,13 @@ class Table:
 
     def history(self) -> list[Version]:
         """Every retained version of the primary, newest first; undone ones included."""
-        with as_storage_error(self.key):
+        with as_storage_error(self.key, self.storage.site, "reading"):
             self.head()
             return list(self.primary.versions())
 
     def info(self) -> TableInfo:
         """The table in numbers, from its log alone."""
-        with as_storage_error(self.key):
+        with as_storage_error(self.key, self.storage.site, "reading"):
             head = self.head()
             assert head.version is not None
             files = head.files.values()
@@ -231,6 +244,9 @@ class Table:
         properties: Mapping[str, str] | None = None,
         audit: Audit | None = None,
         on_step: Callable[[str], None] | None = None,
+        on: Sequence[str] | None = None,
+        when_matched: WhenMatched = "update",
+        deleted: str | None = None,
     ) -> Commit:
         """Stage a frame, audit it, and make it visible as one version.
 
@@ -239,7 +255,10 @@ class Table:
         Args:
             frame: Its columns must fit the contract's (`fit`).
             mode: ``append``; ``overwrite`` (the whole table); ``overwrite_partitions``
-                (exactly ``partitions``: one that the frame has no rows for is emptied).
+                (exactly ``partitions``: one that the frame has no rows for is emptied);
+                ``merge`` (by key: a row replaces every row of the table with its key, or is
+                added). A merge holds the frame's keys in memory, rewrites the files that hold
+                one and leaves every other as it is; an empty frame makes a version too.
             partitions: Tuples of values of the partition columns, in their order.
             key: Makes an append idempotent.
             base: The primary's head before the inputs were read (None: there was no table);
@@ -249,12 +268,19 @@ class Table:
             properties: More to record in the commit; names start with ``mcai.``.
             audit: Called with the staged batch before the commit; raising keeps it invisible.
             on_step: Called with each name of `write.STEPS` as it is reached.
+            on: Key columns of a merge; the contract's primary key unless given.
+            when_matched: What a merge does with a row whose key the table has: ``update`` the
+                table's, or ``ignore`` the row.
+            deleted: Boolean column of the frame, and not of the table, by which a merge deletes
+                keys: no row of a key that it marks true is in the table afterwards.
 
         Raises:
             SchemaMismatch: Frame, contract and table do not fit.
+            UnusableKeys: Rows to merge have no key, or share one; the message says which.
             RowsOutsidePartitions: The frame has rows outside ``partitions``.
-            StaleWrite: What an overwrite replaces changed since ``base``, or the schema did (an
-                append too); compute it again and write again.
+            StaleWrite: Since ``base``, what an overwrite replaces changed, a row with a key of a
+                merge was added, changed or removed, or the schema changed (an append too);
+                compute it again and write again. Compactions change nothing in this sense.
             CommitContention: Others kept committing first for two minutes.
             MirrorLagging: It is visible in the primary, and the mirror could not follow.
             StorageFailed: The storage failed; what was committed before is as it was.
@@ -265,6 +291,7 @@ class Table:
                 f"table {self.key}: overwrite_partitions needs a partitioned table, and the"
                 " partitions to replace"
             )
+        keys = merge_keys(self, mode, on, when_matched, deleted)
         if mode != "overwrite_partitions" and partitions is not None:
             raise ValueError(f"table {self.key}: partitions go with overwrite_partitions only")
         request = WriteRequest(
@@ -275,10 +302,61 @@ class Table:
             properties=properties or {},
             audit=audit,
             on_step=on_step or (lambda _name: None),
+            merge=keys,
         )
-        with as_storage_error(self.key):
+        with as_storage_error(self.key, self.storage.site, "writing"):
             start = self.primary.head() if isinstance(base, type) else base
+            if keys is not None:
+                return Merging(self, request, start).run(frame)
             return Writing(self, request, start).run(frame.lazy())
+
+    def compact(
+        self,
+        *,
+        target_size: int = TARGET_BYTES,
+        sort_by: Sequence[str] = (),
+        partitions: Sequence[Partition] | None = None,
+        min_files: int = MIN_FILES,
+        dry_run: bool = False,
+        properties: Mapping[str, str] | None = None,
+        on_step: Callable[[str], None] | None = None,
+        on_bin: Callable[[int, int], None] | None = None,
+    ) -> Compaction:
+        """Rewrite small files as few of a good size, in one version that changes no row.
+
+        Streams. Whoever reads or appends meanwhile is not disturbed, and a write that it
+        overtakes is not stale because of it; files that others replace meanwhile are left.
+
+        Args:
+            target_size: Bytes of a file; one of three quarters of it is left as it is.
+            sort_by: Columns to sort the rows of each partition by, so that filters on them skip
+                files. The rows of a partition that are not sorted yet are held in memory.
+            partitions: Tuples of values of the partition columns; all unless given.
+            min_files: How many small files are worth rewriting as one; those that are not
+                sorted as asked for always are.
+            dry_run: Change nothing and tell what would be rewritten.
+            properties: More to record in the commit.
+            on_step: Called with each name of `write.STEPS` as it is reached.
+            on_bin: Called with the number of new files written, and how many there will be.
+
+        Raises:
+            TableNotFound: The table has not been written yet.
+            SchemaMismatch: A column to sort by, or a partition, is none of the table.
+            CompactionFailed: The new files hold other rows than the old; nothing was changed.
+            MirrorLagging: It is visible in the primary, and the mirror could not follow.
+        """
+        self._refuse_if_adopted()
+        request = CompactRequest(
+            target_size=target_size,
+            sort_by=tuple(sort_by),
+            partitions=frozenset(partitions) if partitions is not None else None,
+            min_files=min_files,
+            properties=properties or {},
+            on_step=on_step or (lambda _name: None),
+            on_bin=on_bin or (lambda _done, _of: None),
+        )
+        with as_storage_error(self.key, self.storage.site, "compacting"):
+            return compact(self, request, dry_run=dry_run)
 
     def rollback(self, version: int, *, properties: Mapping[str, str] | None = None) -> Commit:
         """Make an earlier version's rows visible again, as a new version.
@@ -293,7 +371,10 @@ class Table:
             VersionNotFound: The version does not exist, or has expired.
         """
         self._refuse_if_adopted()
-        with as_storage_error(self.key):
+        with (
+            as_storage_error(self.key, self.storage.site, "rolling back"),
+            erased.explained(self, version=version),
+        ):
             return restore(self, version, properties or {})
 
     def as_head(self, head: Head) -> Table:
@@ -306,6 +387,8 @@ class Table:
             schema=head.schema,
             partition_by=head.partition_by,
             source=self.source,
+            replica_of=self.replica_of,
+            primary_key=self.primary_key,
         )
 
     def _refuse_if_adopted(self) -> None:
@@ -314,12 +397,78 @@ class Table:
                 f"table {self.key} is adopted from {self.storage.uri} and only read;"
                 " write it with the tool that owns it"
             )
+        if self.replica_of is not None:
+            raise ReadOnlyTable(
+                f"table {self.key} at {self.storage.uri} is a replica of {self.replica_of}: write"
+                " that one, and replicate it again"
+            )
+
+    def mirror_to(self, format: str) -> Version | None:
+        """Publish the table in its other format too, from what its log says of its files.
+
+        From then on this object's writes and reads keep the mirror; `Lake.mirror` remembers it
+        for others. No data is read or written, but of an Iceberg table whose files were in part
+        written before a column was widened or renamed: its rows are written anew first, in a
+        version of their own, because Delta finds columns by name and type.
+
+        Args:
+            format: ``iceberg`` or ``delta``.
+
+        Returns:
+            The mirror's version; None where the table has not been written yet.
+
+        Raises:
+            BadInput: The table is kept in that format, or has a type that the format lacks.
+            ReadOnlyTable: The table is adopted from elsewhere.
+            UnsupportedTable, MirrorLagging: The mirror cannot follow; the message says why.
+        """
+        from mcai_pipelines.lakehouse.publish import publish
+
+        if self.read_only:
+            self._refuse_if_adopted()
+        return publish(self, format)
 
     def repair_mirror(self) -> Version | None:
         """Bring the mirror, if there is one, to the primary's newest version."""
         if self.mirror_log is None:
             return None
-        return mirror.follow(self.primary, self.mirror_log, table=self.key)
+        return mirror.follow(self.primary, self.mirror_log, table=self.key, site=self.storage.site)
+
+    def expire(
+        self,
+        *,
+        keep: int = retention.KEEP,
+        older_than: dt.timedelta = retention.OLDER_THAN,
+        dry_run: bool = False,
+        on_step: Callable[[str], None] | None = None,
+    ) -> expiry.Expiry:
+        """Forget old versions in both formats, and delete the files that only they showed.
+
+        A file goes only when no retained version of either format, no pinned version and no
+        running write refers to it. One version is committed that changes no row.
+
+        Args:
+            keep: Versions that are kept however old they are, those of expiries not counted.
+            older_than: Versions that were current within this time are kept too. Nobody may be
+                reading an older one.
+            dry_run: Change nothing and tell what would be done.
+            on_step: Called with each name of `expire.STEPS` as it is reached.
+
+        Raises:
+            TableNotFound: The table has not been written yet.
+            MirrorLagging: The mirror could not catch up, so nothing was expired.
+            CommitContention: Others kept committing first for two minutes.
+            ReadOnlyTable: It is adopted from elsewhere.
+        """
+        if self.read_only:
+            self._refuse_if_adopted()
+        return expiry.expire(
+            self,
+            keep=keep,
+            older_than=older_than,
+            dry_run=dry_run,
+            on_step=on_step or (lambda _name: None),
+        )
 
     def sweep(self) -> int:
         """Delete what killed writers staged and will never commit; returns files deleted."""

@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import takewhile
 from typing import TYPE_CHECKING, Protocol
 
-from mcai_pipelines.lakehouse.errors import VersionNotFound
+from mcai_pipelines.lakehouse.errors import HistoryExpired, VersionNotFound
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,10 +28,26 @@ KEY = "mcai.key"
 """Commit property: an append's idempotency key."""
 SOURCE = "mcai.source-version"
 """Commit property of a mirror: the primary version that it shows."""
+REPLICA_OF = "mcai.replica-of"
+"""Commit property of a replica: the key of the table that it copies."""
+REPLICA_SITE = "mcai.replica-site"
+"""Commit property of a replica: the site of the table that it copies."""
+REPLICA_VERSION = "mcai.replica-version"
+"""Commit property of a replica: the source's version that it shows."""
+OPERATION = "mcai.operation"
+"""Commit property: what was done, where the format has no word of its own for it."""
+REPLICA_MADE = "mcai.replica-made"
+"""Commit property of a replica: when that version was made; another table may reuse its number."""
+REPLICA_PROPERTIES = frozenset({REPLICA_OF, REPLICA_SITE, REPLICA_VERSION, REPLICA_MADE})
+"""What every version of a replica says."""
 RESTORED = "mcai.restored-version"
 """Commit property of a rollback: the version whose content is visible again."""
+CONTENT = "mcai.content-version"
+"""Commit property of a compaction: the version whose rows it shows in other files."""
 INPUTS = "mcai.inputs"
 """Commit property: JSON of input table key to the version that was read."""
+CODE_VERSION = "mcai.code-version"
+"""Commit property: the version of the code that computed the rows."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +75,33 @@ class Version:
         """The version whose content this one continues: a rollback's target, or the parent."""
         restored = self.properties.get(RESTORED)
         return int(restored) if restored is not None else self.parent
+
+    @property
+    def continues_expired(self) -> bool:
+        """Whether it continues a version at all, if that is not retained any more."""
+        return self.before is not None or self.sequence > 1  # Iceberg's first is number 1
+
+    @property
+    def is_compaction(self) -> bool:
+        """Whether it changed files and no row, whoever made it.
+
+        Delta's ``OPTIMIZE``; Iceberg's ``replace`` (specification, "Snapshots").
+        """
+        return CONTENT in self.properties or self.operation in ("optimize", "replace")
+
+    @property
+    def content(self) -> int:
+        """The version that first showed its rows; its own id, unless it is a compaction of ours.
+
+        What is computed from a table depends on this, and not on the files that hold the rows.
+        """
+        return int(self.properties.get(CONTENT, self.id))
+
+    @property
+    def carried(self) -> dict[str, str]:
+        """What a version made on this one that changes no row says of the rows again."""
+        kept = {INPUTS, CODE_VERSION, *REPLICA_PROPERTIES} & self.properties.keys()
+        return {CONTENT: str(self.content), **{name: self.properties[name] for name in kept}}
 
 
 @dataclass(frozen=True)
@@ -90,7 +133,8 @@ class Change:
     """What one commit does: one visible change is one version.
 
     Attributes:
-        operation: ``append``, ``overwrite``, ``rollback`` or ``mirror``.
+        operation: ``append``, ``overwrite``, ``merge``, ``compact``, ``rollback``, ``mirror`` or
+            ``replicate``.
         schema: The schema after it.
         partition_by: The table's partition columns.
         evolution: What changes in the schema; None for a new table.
@@ -153,6 +197,14 @@ class Log(Protocol):
         """Read the table at a version, with pushdown of columns and predicates."""
         ...
 
+    def not_by_name(self, head: Head) -> set[str]:
+        """Paths of live files whose columns are not found by the table's names and types.
+
+        Iceberg finds columns by field id and reads narrower types as the table's; Delta does
+        neither.
+        """
+        ...
+
 
 def lineage(log: Log, head: int | None) -> Iterator[Version]:
     """The versions whose content led to ``head``, newest first.
@@ -173,10 +225,10 @@ def lineage(log: Log, head: int | None) -> Iterator[Version]:
 
 def versions_since(log: Log, head: Head | None) -> Iterator[Version]:
     """The commits made after a head was loaded, newest first, undone ones included."""
-    if head is None or head.version is None:
-        yield from log.versions()
-        return
-    known = log.version(head.version).sequence
+    try:
+        known = -1 if head is None or head.version is None else log.version(head.version).sequence
+    except VersionNotFound:
+        known = -1  # it has expired, so whatever is retained is newer
     yield from takewhile(lambda version: version.sequence > known, log.versions())
 
 
@@ -201,10 +253,22 @@ def find_commit(
         value: What it must equal.
         since: No commit older than this can match (the run that makes the key did not exist);
             the walk ends there.
+
+    Raises:
+        HistoryExpired: The log has forgotten commits that were made after ``since``.
     """
+    oldest: Version | None = None
     for version in lineage(log, head):
         if version.properties.get(name) == value:
             return version
         if since is not None and version.committed_at < since:
             return None
+        oldest = version
+    if since is not None and oldest is not None and oldest.continues_expired:
+        raise HistoryExpired(
+            f"what was committed between {since:%Y-%m-%d %H:%M:%S} UTC, when this run began, and"
+            f" {oldest.committed_at:%Y-%m-%d %H:%M:%S} UTC has expired or was erased, so whether"
+            " this append was made then cannot be told; look whether its rows are there, and start"
+            " a new run if they are not"
+        )
     return None

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mcai_pipelines.lakehouse.schema import Schema
+    from mcai_pipelines.lakehouse.scope import Scope
     from mcai_pipelines.lakehouse.table import Table
 
-Mode: TypeAlias = Literal["append", "overwrite", "overwrite_partitions"]
+Mode: TypeAlias = Literal["append", "overwrite", "overwrite_partitions", "merge"]
 Audit: TypeAlias = Callable[[stage.StagedBatch], None]
 
 STEPS = ("staging", "staged", "audited", "committed", "mirrored", "done")
@@ -44,6 +45,45 @@ class AppendKey:
     since: dt.datetime | None = None
 
 
+WhenMatched: TypeAlias = Literal["update", "ignore"]
+
+
+@dataclass(frozen=True)
+class MergeKeys:
+    """How a merge finds and treats rows.
+
+    Attributes:
+        on: The key's columns.
+        when_matched: ``update`` a row whose key is there, or ``ignore`` the new one.
+        deleted: Boolean column of the frame, and not of the table: true deletes the key.
+    """
+
+    on: tuple[str, ...]
+    when_matched: WhenMatched = "update"
+    deleted: str | None = None
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge did to the keys of its rows, and at what cost.
+
+    Attributes:
+        inserted: Keys that the table did not have, and has now.
+        updated: Keys whose row was replaced.
+        deleted: Keys that the table had, and has no more.
+        ignored: Keys of rows that changed nothing.
+        files_read: Files whose key columns were read, because they might hold such a key.
+        files_rewritten: Files that held one; every other is as it was.
+    """
+
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    ignored: int = 0
+    files_read: int = 0
+    files_rewritten: int = 0
+
+
 @dataclass(frozen=True)
 class Commit:
     """What a write did.
@@ -56,6 +96,7 @@ class Commit:
         bytes: Their size.
         rows_by_partition: Rows written, by partition value.
         repeated: The append had been made before, so nothing was written.
+        merged: What a merge did.
     """
 
     version: Version
@@ -65,6 +106,7 @@ class Commit:
     bytes: int = 0
     rows_by_partition: Mapping[Partition, int] = field(default_factory=dict)
     repeated: bool = False
+    merged: Merged | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +120,12 @@ class WriteRequest:
     properties: Mapping[str, str] = field(default_factory=dict)
     audit: Audit | None = None
     on_step: Callable[[str], None] = lambda _name: None
+    merge: MergeKeys | None = None
+
+    @property
+    def operation(self) -> str:
+        """What the commit is called (`Change.operation`)."""
+        return self.mode if self.mode in ("append", "merge") else "overwrite"
 
 
 class Writing:
@@ -95,18 +143,27 @@ class Writing:
         self._base = base
         self._batch = flight.new_batch_id()
         self._sunk = False
+        self._scope: Scope | None = None
+        self._rows_per_file: int | None = None
 
     def run(self, frame: pl.LazyFrame) -> Commit:
         """Carry the write through; see `Table.write` for what it raises."""
-        repeated = made_before(self._table, self._request.key, self._base)
+        repeated = self._repeated()
         if repeated is not None:
-            mirrored = self._table.repair_mirror()
-            self._table.sweep()
-            return Commit(repeated, mirrored, repeated=True)
+            return repeated
         evolution = self._plan(frame)
         if self._must_widen(evolution):
             evolution = self._widen(evolution)
         return self._carry(frame, evolution)
+
+    def _repeated(self) -> Commit | None:
+        """The same write, if an earlier attempt made it."""
+        made = made_before(self._table, self._request.key, self._base)
+        if made is None:
+            return None
+        mirrored = self._table.repair_mirror()
+        self._table.sweep()
+        return Commit(made, mirrored, repeated=True)
 
     def _carry(self, frame: pl.LazyFrame, evolution: Evolution) -> Commit:
         schema, where = evolution.schema, self._table.source
@@ -117,7 +174,7 @@ class Writing:
         partitions.check_columns(schema, columns, where=where)
         partitions.check_wanted(schema, columns, wanted or (), where=where)
         step = self._request.on_step
-        committing = Committing(self._table, self._request, self._base, self._batch)
+        committing = Committing(self._table, self._request, self._base, self._batch, self._scope)
 
         def fate() -> flight.Fate:
             return replace(committing.fate(), late_files=not self._sunk)
@@ -159,13 +216,11 @@ class Writing:
         return plan_evolution(current, wanted, where=self._table.source)
 
     def _must_widen(self, evolution: Evolution) -> bool:
-        return (
-            bool(evolution.widened)
-            and self._table.has_delta
-            and self._request.mode != "overwrite"
-            and self._base is not None
-            and bool(self._base.files)
-        )
+        if self._base is None or not self._table.has_delta or self._request.mode == "overwrite":
+            return False
+        if evolution.widened and self._base.files:
+            return True
+        return bool(self._table.primary.not_by_name(self._base))  # widened without the mirror
 
     def _widen(self, evolution: Evolution) -> Evolution:
         """Write the rows that are there again in the wider types, in a version of its own.
@@ -191,6 +246,7 @@ class Writing:
             storage,
             self._batch,
             where=self._table.source,
+            rows_per_file=self._rows_per_file,
         )
         self._sunk = True
         self._request.on_step("staged")

@@ -5,6 +5,6 @@ which keeps its own storage, and nothing here reads a table's data.
 """
 
 from mcai_pipelines.state.database import StateUnavailable
-from mcai_pipelines.state.store import State, TableRecord
+from mcai_pipelines.state.store import ErasureRecord, State, TableRecord
 
-__all__ = ["State", "StateUnavailable", "TableRecord"]
+__all__ = ["ErasureRecord", "State", "StateUnavailable", "TableRecord"]

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from mcai_pipelines.state.database import StateUnavailable, reading, shown, writing
 from mcai_pipelines.state.schema import VERSION_TABLE
 
-REVISION = "0001"
+REVISION = "0003"
 """The newest file in ``migrations/versions``: comparing it spares the import of Alembic."""
 
 _SCRIPTS = Path(__file__).with_name("migrations")

@@ -48,6 +48,7 @@ tables = Table(
     Column("external", Boolean, nullable=False),
     Column("identifier", Text),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("replica_of", Text),
 )
 
 arrivals = Table(
@@ -57,4 +58,16 @@ arrivals = Table(
     Column("source", Text, primary_key=True),
     Column("week", Integer, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+)
+
+erasures = Table(
+    "mcai_erasures",
+    metadata,
+    Column("namespace", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("column_name", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("began_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("report", Text, nullable=False),
 )

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, Table, select
 
 from mcai_pipelines.state.database import connect, reading, writing
 from mcai_pipelines.state.migrate import migrate
-from mcai_pipelines.state.schema import arrivals, tables
+from mcai_pipelines.state.schema import arrivals, erasures, tables
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
@@ -29,6 +29,7 @@ class TableRecord:
         external: True if the table was adopted and is only ever read.
         identifier: Name in the Iceberg catalog, such as ``prod.aws_us_east_1.transactions``.
         updated_at: When this was last registered with a difference; aware, returned in UTC.
+        replica_of: Key of the table that this one copies; None for a table of its own.
     """
 
     key: str
@@ -41,6 +42,32 @@ class TableRecord:
     external: bool
     identifier: str | None
     updated_at: datetime
+    replica_of: str | None = None
+
+
+@dataclass(frozen=True)
+class ErasureRecord:
+    """One erasure of a subject's rows: when, why and with what result, but never of whom.
+
+    No hash of the subject's key is kept either: keys are few, so trying them all would tell it.
+
+    Attributes:
+        namespace: Whose tables.
+        id: Unique; sorts by time.
+        column_name: The column that held the subject's key.
+        reason: What the user gave for it.
+        began_at: When it began; aware, returned in UTC.
+        ended_at: When all was removed; None if it was not.
+        report: JSON of what was removed where, and of what remains in aggregates.
+    """
+
+    namespace: str
+    id: str
+    column_name: str
+    reason: str
+    began_at: datetime
+    ended_at: datetime | None
+    report: str
 
 
 class State:
@@ -126,6 +153,20 @@ class State:
         """
         row = {"namespace": namespace, "source": source, "week": week}
         self._upsert(arrivals, row | {"updated_at": datetime.now(UTC)})
+
+    def save_erasure(self, record: ErasureRecord) -> None:
+        """Insert or replace the record of ``(namespace, id)``.
+
+        Raises:
+            StateUnavailable: If the database cannot be written.
+        """
+        self._upsert(erasures, asdict(record))
+
+    def erasures(self, namespace: str) -> list[ErasureRecord]:
+        """All erasures in a namespace, oldest first."""
+        query = select(erasures).where(erasures.c.namespace == namespace).order_by(erasures.c.id)
+        with reading(self._engine) as connection:
+            return [ErasureRecord(**row) for row in connection.execute(query).mappings()]
 
     def _upsert(self, table: Table, row: dict[str, Any]) -> None:
         insert = _insert_into(table, self._engine.dialect.name).values(row)

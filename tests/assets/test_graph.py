@@ -7,6 +7,8 @@ from assets.retail import regions, retail_assets
 from assets.retail.upstream import SOURCE_SPECS
 
 GLOBAL_TABLES = {"products", "promotions", "coupons", "campaigns", "weekly_sales"}
+REPLICAS = {f"{site.replace('-', '_')}/products" for site in regions.SITES[1:]}
+"""The products at every site but their own, which is the first."""
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +25,15 @@ def parents(spec: dg.AssetSpec) -> set[str]:
     return {dep.asset_key.to_user_string() for dep in spec.deps}
 
 
-def test_three_tables_per_site_and_five_global_ones(specs: dict[str, dg.AssetSpec]) -> None:
+def test_three_tables_per_site_and_five_global_ones_with_replicas(
+    specs: dict[str, dg.AssetSpec],
+) -> None:
     per_site = {
         f"{site.replace('-', '_')}/{table}"
         for site in regions.SITES
         for table in ("transactions", "households", "weekly_sales")
     }
-    assert set(specs) == per_site | {f"global/{table}" for table in GLOBAL_TABLES}
+    assert set(specs) == per_site | {f"global/{table}" for table in GLOBAL_TABLES} | REPLICAS
 
 
 def test_the_graph_leads_back_to_the_published_files(specs: dict[str, dg.AssetSpec]) -> None:
@@ -49,6 +53,11 @@ def test_households_come_from_the_source_and_sales_from_the_site(
     }
     assert parents(specs["azure_westeurope/weekly_sales"]) == {
         "azure_westeurope/transactions",
+        "azure_westeurope/products",
+    }
+    assert parents(specs["azure_westeurope/products"]) == {"global/products"}
+    assert parents(specs["aws_us_east_1/weekly_sales"]) == {
+        "aws_us_east_1/transactions",
         "global/products",
     }
     assert parents(specs["global/weekly_sales"]) == {
@@ -57,7 +66,7 @@ def test_households_come_from_the_source_and_sales_from_the_site(
 
 
 def test_weekly_tables_have_a_partition_per_full_week(specs: dict[str, dg.AssetSpec]) -> None:
-    reference = {f"global/{table}" for table in GLOBAL_TABLES - {"weekly_sales"}}
+    reference = {f"global/{table}" for table in GLOBAL_TABLES - {"weekly_sales"}} | REPLICAS
     for name, spec in specs.items():
         if name in reference:
             assert spec.partitions_def is None, name

@@ -243,6 +243,61 @@ def test_a_new_run_appends_again(project: Project) -> None:
     assert rows(project, "east/log") == [("a",), ("a",)]
 
 
+STORES = """
+    {name: store, logicalType: integer, required: true, primaryKey: true, primaryKeyPosition: 1}
+    {name: city, logicalType: string}
+"""
+
+
+def test_a_merge_by_the_contracts_key_twice_gives_the_same_rows(project: Project) -> None:
+    project.contract("shop/stores", STORES)
+    batches = iter([[(1, "a"), (2, "b")], [(2, "B"), (3, "c")], [(2, "B"), (3, "c")]])
+
+    @table("shop/stores", mode="merge")
+    def stores() -> pl.LazyFrame:
+        return pl.LazyFrame(next(batches), schema=["store", "city"], orient="row")
+
+    said = [metadata(project.run(stores), "east__stores")[0] for _ in range(3)]
+
+    assert rows(project, "east/stores") == [(1, "a"), (2, "B"), (3, "c")]
+    assert [(m["mcai/rows_inserted"], m["mcai/rows_updated"]) for m in said] == [
+        (2, 0),
+        (1, 1),
+        (0, 2),
+    ]
+
+
+def test_a_merge_needs_the_contracts_key(project: Project) -> None:
+    project.contract("shop/sales", SALES)
+    with pytest.raises(BadInput, match="needs the primary key of shop/sales, which has none"):
+        table("shop/sales", mode="merge")(nothing)
+
+
+def test_compacting_an_input_is_no_news(project: Project) -> None:
+    """A run that is retried after its input was compacted does not append again."""
+    project.contract("shop/stores", STORES)
+    project.contract("shop/log", "{name: store, logicalType: integer}")
+
+    @table("shop/stores", mode="append")
+    def stores() -> pl.LazyFrame:
+        return pl.LazyFrame({"store": [1], "city": ["a"]})
+
+    @table("shop/log")
+    def log(stores: pl.LazyFrame) -> pl.LazyFrame:
+        return stores.select("store")
+
+    project.run(stores)
+    project.run(stores, log)
+    before = project.lake.table("east/log").history()[0].properties["mcai.inputs"]
+    assert project.lake.table("east/stores").compact().version is not None
+
+    project.run(log)
+
+    after = project.lake.table("east/log").history()[0].properties["mcai.inputs"]
+    assert after == before
+    assert rows(project, "east/log") == [(1,), (1,)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

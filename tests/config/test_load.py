@@ -20,6 +20,7 @@ CLOUD = {
     "AZURE_CATALOG_DB": "postgresql://db/azure",
     "GCP_LAKE_BUCKET": "acme-asia",
     "GCP_CATALOG_URL": "https://catalog.example.com",
+    "GCP_CATALOG_CLIENT": "client:secret",
     "FRANKFURT_S3_URL": "https://s3.example.com",
     "FRANKFURT_S3_KEY_ID": "id",
     "FRANKFURT_S3_SECRET": "secret",

@@ -197,18 +197,19 @@ text = st.text(
         exclude_categories=("Cs", "Cc", "Zl", "Zp"), exclude_characters="\ufeff\ufffe\uffff"
     )
 )
+key = text.filter(lambda name: name != "<<")  # refused on purpose: YAML 1.1's merge key
 plain = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(10**15), 10**15)
     | st.floats(allow_nan=False, allow_infinity=False)
     | text,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(key, inner, max_size=4),
     max_leaves=20,
 )
 
 
-@given(st.dictionaries(text, plain, min_size=1, max_size=4))
+@given(st.dictionaries(key, plain, min_size=1, max_size=4))
 def test_what_json_writes_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, data: dict[str, object]
 ) -> None:

@@ -49,5 +49,6 @@ def make_small_run(home: Home) -> None:
     with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
         patch.setenv("MCAI_HOME", str(home.root))
         retail = Retail(instance)
-        retail.materialize(*(f"global/{name}" for name in names))
+        replicas = [f"{site}/products" for site in SITES[1:]]
+        retail.materialize(*(f"global/{name}" for name in names), *replicas)
         retail.materialize(*per_site, "global/weekly_sales", weeks=(2, 4))

@@ -20,6 +20,8 @@ from tests.retail import (
 SITE = "azure-westeurope"
 TRANSACTIONS = "azure_westeurope/transactions"
 SALES = "azure_westeurope/weekly_sales"
+PRODUCTS = "azure_westeurope/products"
+"""The site's replica of ``global/products``."""
 
 
 def materialize(home: Home, select: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -51,7 +53,7 @@ def warnings(done: subprocess.CompletedProcess[str]) -> list[str]:
 def test_a_week_of_transactions_and_then_its_sales(home: Home) -> None:
     ingested = materialize(home, TRANSACTIONS, "--partition", key(2))
     assert ingested.returncode == 0, ingested.stderr
-    derived = materialize(home, f"global/products,{SALES}", "--partition", key(2))
+    derived = materialize(home, f"global/products,{PRODUCTS},{SALES}", "--partition", key(2))
     assert derived.returncode == 0, derived.stderr
 
     transactions, sales = home.lake.table(TRANSACTIONS), home.lake.table(SALES)
@@ -60,13 +62,13 @@ def test_a_week_of_transactions_and_then_its_sales(home: Home) -> None:
 
     said = metadata(home, SALES, key(2))
     rows = expected_weekly_sales(SITE, week_dates(2, 2)).collect().height
-    products = home.lake.table("global/products")
+    products = home.lake.table(PRODUCTS)
     assert said["dagster/row_count"] == said["dagster/partition_row_count"] == rows
     assert said["dagster/uri"] == sales.storage.uri
     assert said["mcai/version"] == str(sales.head().version)
     assert said["mcai/input_versions"] == {
         TRANSACTIONS: str(transactions.head().version),
-        "global/products": str(products.head().version),
+        PRODUCTS: str(products.head().version),
     }
 
 

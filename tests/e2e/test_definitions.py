@@ -69,9 +69,17 @@ def test_loading_creates_nothing(home: Home, loaded: Loaded) -> None:
 def test_the_graph_is_complete(loaded: Loaded) -> None:
     per_site = [f"{s}/{t}" for s in SITES for t in ("households", "transactions", "weekly_sales")]
     reference = ["campaigns", "coupons", "products", "promotions", "weekly_sales"]
-    assert loaded["tables"] == sorted([*per_site, *(f"global/{name}" for name in reference)])
+    replicas = [f"{site}/products" for site in SITES[1:]]
+    of_everybody = [f"global/{name}" for name in reference]
+    upkeep = ["maintenance/compaction", "maintenance/expiry"]
+    assert loaded["tables"] == sorted([*per_site, *replicas, *of_everybody, *upkeep])
     assert len(loaded["sources"]) == 9
-    assert loaded["automations"] == ["keep_tables_current", "retail_arrivals", "retail_weekly"]
+    assert loaded["automations"] == [
+        "keep_tables_current",
+        "retail_arrivals",
+        "retail_weekly",
+        "weekly_maintenance",
+    ]
 
 
 def test_dagster_validates_them(home: Home) -> None:

@@ -66,6 +66,11 @@ def files_below(root: str | Path, folder: str = "") -> set[str]:
     return {str(path.relative_to(root)) for path in Path(root, folder).rglob("*") if path.is_file()}
 
 
+def data_files(table: Table) -> set[str]:
+    """The table's data files, visible or not."""
+    return {path for path in files_below(table.storage.uri) if path.startswith("_data/")}
+
+
 def assert_nothing_left_but(table: Table, files: set[str]) -> None:
     """A failed write leaves no file; what its sink was at may end just after it has failed."""
     deadline = time.monotonic() + 30

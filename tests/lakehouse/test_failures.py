@@ -279,7 +279,8 @@ def test_a_deleted_data_file(make_table: MakeTable, primary: str, mirrored: str 
         with pytest.raises(FileNotFoundError, match=Path(lost).name):
             table.scan(format=format).collect()
     copy = make_table(primary, mirrored, name="copy")
-    with pytest.raises(StorageFailed, match=r"^table copy: No such file.*; the file is gone"):
+    message = r"^table copy: writing at site site: No such file.*; the file is gone"
+    with pytest.raises(StorageFailed, match=message):
         copy.write(table.scan())
     assert_nothing_left_but(copy, set())
     table.rollback(good.version.id)

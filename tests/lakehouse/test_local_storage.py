@@ -17,7 +17,8 @@ from mcai_pipelines.lakehouse.delta import DeltaLog
 from mcai_pipelines.lakehouse.iceberg import IcebergLog, StaticIcebergLog
 from mcai_pipelines.lakehouse.table import Table
 from mcai_pipelines.providers import open_site
-from mcai_pipelines.providers.local import open_folder, open_sql_catalog
+from mcai_pipelines.providers.catalogs import open_sql_catalog
+from mcai_pipelines.providers.local import open_folder
 from tests.lakehouse.conftest import open_table
 
 FRAME = pl.DataFrame({"n": [1, 2], "p": ["a", "b"]})
@@ -93,9 +94,9 @@ def test_a_site_of_a_platform_file(tmp_path: Path, prefix: str) -> None:
     assert (tmp_path / "catalog.db").exists()
 
 
-def test_another_kind_of_storage_is_not_built_yet(tmp_path: Path) -> None:
+def test_a_variable_that_names_an_object_store(tmp_path: Path) -> None:
     site = site_of(tmp_path, "${WHERE}", {"WHERE": str(tmp_path)})
-    with pytest.raises(BadInput, match="storage with the scheme s3:// is not available"):
+    with pytest.raises(BadInput, match="the provider local cannot store its tables at s3://"):
         open_site(site, "main", {"WHERE": "s3://bucket/lake"})
 
 

@@ -16,6 +16,8 @@ from tests.retail import SITES, Retail, expected_weekly_sales, key, keys, same_r
 SALES = [f"{site}/weekly_sales" for site in SITES]
 TRANSACTIONS = [f"{site}/transactions" for site in SITES]
 PRODUCTS = "global/products"
+REPLICAS = [f"{site}/products" for site in SITES[1:]]
+AT_EVERY_SITE = (PRODUCTS, *REPLICAS)
 GLOBAL = "global/weekly_sales"
 
 Requests = Mapping[str, list[str]]
@@ -52,7 +54,7 @@ class Automation:
             if isinstance(found.key, dg.AssetKey) and not found.true_subset.is_empty
         }
 
-    def run(self, *tables: str, weeks: tuple[int, int], fails: bool = False) -> None:
+    def run(self, *tables: str, weeks: tuple[int, int] | None = None, fails: bool = False) -> None:
         """A run that the daemon started for a request."""
         tags = {"dagster/from_automation_condition": "true"}
         result = self.retail.materialize(*tables, weeks=weeks, tags=tags, raise_on_error=not fails)
@@ -78,7 +80,7 @@ def automation(retail: Retail) -> Automation:
 @pytest.fixture
 def settled(automation: Automation) -> Automation:
     """Weeks 2 and 3 are ingested, and everything was derived from them."""
-    automation.retail.materialize(PRODUCTS)
+    automation.retail.materialize(*AT_EVERY_SITE)
     automation.retail.materialize(*TRANSACTIONS, weeks=(2, 3))
     automation.settle(weeks=(2, 3))
     return automation
@@ -86,7 +88,7 @@ def settled(automation: Automation) -> Automation:
 
 def test_sales_follow_what_was_ingested_and_then_the_global_table(automation: Automation) -> None:
     retail = automation.retail
-    retail.materialize(PRODUCTS)
+    retail.materialize(*AT_EVERY_SITE)
     assert automation.tick() == NOTHING
     retail.materialize(*TRANSACTIONS, weeks=(2, 3))
 
@@ -105,7 +107,7 @@ def test_a_week_waits_for_all_of_its_inputs(automation: Automation) -> None:
     retail = automation.retail
     retail.materialize(*TRANSACTIONS[:3], weeks=(2, 2))
     assert automation.tick() == NOTHING, "there are no products yet"
-    retail.materialize(PRODUCTS)
+    retail.materialize(*AT_EVERY_SITE)
 
     assert automation.tick() == dict.fromkeys(SALES[:3], keys(2, 2))
     automation.run(*SALES[:3], weeks=(2, 2))
@@ -128,15 +130,30 @@ def test_an_old_week_that_comes_again_is_derived_again_alone(settled: Automation
 
 
 def test_new_products_concern_every_week_there_is(settled: Automation) -> None:
-    settled.retail.materialize(PRODUCTS)
+    settled.retail.materialize(*AT_EVERY_SITE)
 
     assert settled.tick() == dict.fromkeys(SALES, keys(2, 3))
     settled.run(*SALES, weeks=(2, 3))
     assert settled.tick() == {GLOBAL: keys(2, 3)}
 
 
+def test_new_products_reach_the_sites_before_their_sales(settled: Automation) -> None:
+    settled.retail.materialize(PRODUCTS)
+
+    requested = settled.tick()
+    assert set(requested) == {SALES[0], *REPLICAS}, "the first site has the table itself"
+    settled.run(*REPLICAS)
+    settled.run(SALES[0], weeks=(2, 3))
+
+    assert settled.tick() == dict.fromkeys(SALES[1:], keys(2, 3))
+    settled.run(*SALES[1:], weeks=(2, 3))
+    assert settled.tick() == {GLOBAL: keys(2, 3)}
+    settled.run(GLOBAL, weeks=(2, 3))
+    assert settled.tick() == NOTHING
+
+
 def test_weeks_from_before_automation_was_turned_on_are_derived(retail: Retail) -> None:
-    retail.materialize(PRODUCTS)
+    retail.materialize(*AT_EVERY_SITE)
     retail.materialize(*TRANSACTIONS, weeks=(2, 3))
     retail.materialize(SALES[0], weeks=(2, 3))
 

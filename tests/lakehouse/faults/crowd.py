@@ -50,6 +50,29 @@ def replace_own(table: Table, me: int, turn: int) -> None:
     table.write(rows, "overwrite_partitions", partitions=[(owner,)])
 
 
+def merge_own(table: Table, me: int, turn: int) -> None:
+    """Keys of its own in files that others rewrite too, while some compact them."""
+    for _ in range(2):
+        table.write(frame(f"owner {me % 3}", item(me, turn)), "merge", on=["item"])
+    if me % 4 == 0:
+        table.compact()
+
+
+def count_by_key(table: Table, me: int, turn: int) -> None:
+    """Add one to the same row as all others: a lost update would lose one."""
+    while True:
+        base = table.primary.head()
+        seen = table.scan_head(base).collect()["item"].to_list() if base else []
+        rows = pl.DataFrame({"owner": [f"owner {me % 3}"], "item": [sum(seen) + 1], "key": [0]})
+        try:
+            table.write(rows, "merge", on=["key"], base=base)
+        except StaleWrite:
+            continue
+        if turn % 2:
+            table.compact()
+        return
+
+
 def count_up(table: Table, me: int, turn: int) -> None:
     """Add a row to what is there by writing all of it: a lost update would lose a row."""
     while True:

@@ -87,6 +87,24 @@ def test_the_same_partition_is_computed_again_when_stale(
     assert items(table) == EVERY_ITEM
 
 
+@pytest.mark.parametrize(("primary", "mirror"), MIRRORED)
+def test_merges_of_disjoint_keys_among_compactions(
+    tmp_path: Path, primary: str, mirror: str
+) -> None:
+    table = let_all_work(tmp_path, primary, mirror, crowd.merge_own)
+
+    assert items(table) == EVERY_ITEM
+
+
+@pytest.mark.parametrize(("primary", "mirror"), MIRRORED)
+def test_merges_of_the_same_key_among_compactions(
+    tmp_path: Path, primary: str, mirror: str
+) -> None:
+    table = let_all_work(tmp_path, primary, mirror, crowd.count_by_key)
+
+    assert items(table) == [PROCESSES * ROUNDS]
+
+
 @pytest.mark.parametrize(("primary", "mirror"), FORMATS)
 def test_appends_among_rollbacks_and_evolutions(
     tmp_path: Path, primary: str, mirror: str | None

@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from mcai_pipelines.lakehouse.compact import Compaction
 from mcai_pipelines.lakehouse.table import Table
 from mcai_pipelines.lakehouse.write import AppendKey, Commit
 from tests.lakehouse.conftest import FORMATS, open_table
@@ -42,9 +43,12 @@ class Job:
     target: int = 0
 
     def frame(self) -> pl.DataFrame:
+        if self.mode == "merge":  # the same keys each time, and a new one
+            new = WHOLE.tail(1).with_columns(item=pl.lit(10 * self.number + 1000, pl.Int64))
+            return pl.concat([WHOLE, new]).with_columns(sales=pl.lit(float(self.number)))
         return WHOLE.with_columns(item=pl.col("item") + 10 * self.number)
 
-    def run(self, table: Table, on_step: OnStep = lambda _name: None) -> Commit:
+    def run(self, table: Table, on_step: OnStep = lambda _name: None) -> Commit | Compaction:
         frame = self.frame()
         match self.mode:
             case "append":
@@ -55,6 +59,10 @@ class Job:
                 frame = frame.filter(pl.col("week") != "w2")
                 weeks = [("w1",), ("w2",), ("w3",)]
                 return table.write(frame, "overwrite_partitions", partitions=weeks, on_step=on_step)
+            case "merge":
+                return table.write(frame.lazy(), "merge", on=["item"], on_step=on_step)
+            case "compact":
+                return table.compact(on_step=on_step)
         return table.rollback(self.target)
 
     def expected(self, before: Rows, target: Rows) -> Rows:
@@ -67,6 +75,11 @@ class Job:
             case "overwrite_partitions":
                 kept = [row for row in before if row[2] not in ("w1", "w2", "w3")]
                 return sorted([*kept, *(row for row in new if row[2] != "w2")], key=repr)
+            case "merge":
+                items = set(self.frame()["item"])
+                return sorted([*(row for row in before if row[0] not in items), *new], key=repr)
+            case "compact":
+                return before
         return target
 
 
@@ -80,7 +93,7 @@ def die_writing(root: Path, primary: str, mirror: str | None, job: Job, point: s
     job.run(table, death.at(point, table))
 
 
-MODES = ["append", "overwrite", "overwrite_partitions", "rollback"]
+MODES = ["append", "overwrite", "overwrite_partitions", "merge", "compact", "rollback"]
 CASES = [
     (mode, primary, mirror)
     for primary, mirror in FORMATS
@@ -98,7 +111,7 @@ def test_killed_at_every_point(tmp_path: Path, mode: str, primary: str, mirror: 
     before = ours(table)
     points = death.points(mirrored=mirror is not None, staged=mode != "rollback")
     for number, point in enumerate(points):
-        if mode == "rollback":  # something to undo
+        if mode in ("rollback", "compact"):  # something to undo, or to compact
             table.write(WHOLE)
             before = ours(table)
         if point == "sweeping":  # somebody died earlier, and left files
@@ -121,8 +134,11 @@ def test_killed_at_every_point(tmp_path: Path, mode: str, primary: str, mirror: 
         assert set(map(tuple, everyone(table).values())) == {tuple(new)}, point
         assert markers(table) == [], point
         if mode == "append":
+            assert isinstance(again, Commit)
             assert again.repeated is visible
             assert len(table.history()) == versions + (not visible)
+        if mode == "compact":
+            assert (again.version is None) is visible
         before = new
     assert unreferenced(table) == set()
 

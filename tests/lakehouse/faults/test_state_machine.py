@@ -8,6 +8,7 @@ model's rows; at the end, so must every retained version of both, to every reade
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
@@ -20,9 +21,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
+from mcai_pipelines.lakehouse.replicate import replicate
 from mcai_pipelines.lakehouse.schema import to_polars
 from mcai_pipelines.lakehouse.table import Table
-from mcai_pipelines.lakehouse.versions import SOURCE
+from mcai_pipelines.lakehouse.versions import REPLICA_VERSION, SOURCE
 from mcai_pipelines.lakehouse.write import AppendKey, Commit
 from tests.lakehouse.conftest import FORMATS, open_table
 from tests.lakehouse.faults import model
@@ -64,6 +66,10 @@ def crash_before_mirror(step: str) -> None:
         raise Crash
 
 
+def _crash() -> None:
+    raise Crash
+
+
 class LakeTable(RuleBasedStateMachine):
     root: Path
     formats: tuple[str, str | None]
@@ -77,10 +83,22 @@ class LakeTable(RuleBasedStateMachine):
         self.model = Model()
         self.keys = [f"key {number}" for number in range(3)]
         self.table = self.open()
+        self.replica = self.open_replica()
 
     def open(self) -> Table:
         schema = model.to_schema(self.columns)
         return open_table(self.root, self.name, *self.formats, schema=schema, partition_by=["p"])
+
+    def open_replica(self) -> Table:
+        """At another site, in the other format; mirrored if its source is.
+
+        A widened Iceberg table is copied as Iceberg only: no byte of it is encoded anew.
+        """
+        primary, mirror = self.formats
+        other = "iceberg" if mirror is None else mirror
+        site = self.root / "elsewhere"
+        site.mkdir(exist_ok=True)
+        return open_table(site, self.name, other, mirror and primary, replica_of=self.name)
 
     # ------------------------------------------------------------------ the steps
 
@@ -174,6 +192,31 @@ class LakeTable(RuleBasedStateMachine):
             crash,
         )
 
+    @rule(data=st.data(), crash=st.booleans())
+    def merge(self, data: st.DataObject, crash: bool) -> None:
+        on = ["p", "s"]
+        rows = [row for row in self.draw(data) if row["s"] is not None]
+        rows = list({tuple(row[name] for name in on): row for row in rows}.values())
+        keys, head = {tuple(row[name] for name in on) for row in rows}, self.model.head
+        frame = self.frame(rows)
+        self.made(
+            lambda step: self.table.write(frame, "merge", on=on, on_step=step),
+            [row for row in head.rows if tuple(row[name] for name in on) not in keys] + rows,
+            head.keys,
+            crash,
+        )
+
+    @precondition(lambda self: self.model.versions)
+    @rule(crash=st.booleans(), sort_by=st.sampled_from([(), ("id",), ("v", "s")]))
+    def compact(self, crash: bool, sort_by: tuple[str, ...]) -> None:
+        head = self.model.head
+        self.made(
+            lambda step: self.table.compact(sort_by=sort_by, on_step=step),
+            head.rows,
+            head.keys,
+            crash,
+        )
+
     @precondition(lambda self: self.model.versions)
     @rule(data=st.data())
     def roll_back(self, data: st.DataObject) -> None:
@@ -200,7 +243,39 @@ class LakeTable(RuleBasedStateMachine):
             ]
         self.table = self.open()
 
+    @precondition(lambda self: self.model.versions)
+    @rule(crash=st.booleans())
+    def copy(self, crash: bool) -> None:
+        """Whatever happened since the last time arrives in one version; a second one is none."""
+        with pytest.MonkeyPatch.context() as patch:
+            if crash:
+                patch.setattr(self.replica, "repair_mirror", _crash)
+            with suppress(Crash):
+                replicate(self.table, self.replica)
+        versions = len(self.replica.history())
+        assert replicate(self.table, self.replica).unchanged
+        assert len(self.replica.history()) == versions
+        self.replica_shows(self.model.head.rows)
+
+    @precondition(lambda self: self.model.versions and self.formats[1] is None)
+    @rule()
+    def mirror(self) -> None:
+        """A table that has had one format so far gets the other, and keeps it."""
+        primary, head = self.formats[0], self.model.head
+        other = {"iceberg": "delta", "delta": "iceberg"}[primary]
+        self.made(lambda _step: self.table.mirror_to(other), head.rows, head.keys, crash=False)
+        self.formats = (primary, other)
+        self.table = self.open()
+
     # ------------------------------------------------------------------ what must hold
+
+    def replica_shows(self, rows: list[Row]) -> None:
+        for format in self.replica.formats:
+            assert comparable(self.replica.scan(format=format).collect().to_dicts()) == comparable(
+                rows
+            ), format
+            plain = plain_frame(self.replica, format).to_dicts()
+            assert comparable(plain) == comparable(rows), f"plain {format}"
 
     @precondition(lambda self: self.model.versions)
     @invariant()
@@ -244,11 +319,19 @@ class LakeTable(RuleBasedStateMachine):
             assert comparable(plain) == comparable(self.model.head.rows), format
         assert markers(self.table) == []
         assert unreferenced(self.table) == set()
+        self.copy(crash=False)
+        for copied in self.replica.history():
+            then = self.model.versions[int(copied.properties[REPLICA_VERSION])]
+            log = self.replica.primary
+            seen = log.scan(log.at(copied.id)).collect().to_dicts()
+            assert comparable(seen) == comparable(then.rows), copied
+        assert markers(self.replica) == []
+        assert unreferenced(self.replica) == set()
 
 
 def profile() -> settings:
     return settings(
-        max_examples=EXAMPLES or 8,
+        max_examples=EXAMPLES or 6,
         stateful_step_count=25 if EXAMPLES else 16,
         derandomize=not EXAMPLES,
         deadline=None,
