@@ -22,7 +22,7 @@ PYTEST_ARGS ?=
 # Least coverage in percent, branches included, of a folder that exists.
 FLOORS := mcai_pipelines:85 assets:85 resources:85 sensors:85 \
 	mcai_pipelines/lakehouse:90 mcai_pipelines/config:90 mcai_pipelines/contracts:90 \
-	mcai_pipelines/state:95
+	mcai_pipelines/state:95 mcai_pipelines/providers:90 mcai_pipelines/emulators:85
 
 .PHONY: help
 help: ## List the targets
