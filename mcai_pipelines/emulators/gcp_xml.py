@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree
@@ -9,6 +10,8 @@ from xml.etree import ElementTree
 from aiohttp import ClientResponse, web
 
 _NAMESPACE = "http://doc.s3.amazonaws.com/2006-03-01"
+_OF_A_BUCKET = re.compile(r"/b/[^/]+/o$")
+"""Paths of the JSON API that are not found only where the bucket is not."""
 _CODES = {404: "NoSuchKey", 412: "PreconditionFailed", 403: "AccessDenied"}
 
 
@@ -65,7 +68,10 @@ def problem(status: int, code: str, message: str) -> web.Response:
 async def problem_of(answer: ClientResponse) -> web.Response:
     """What the JSON API's error is in this one."""
     text = (await answer.text()).strip()
-    return problem(answer.status, _CODES.get(answer.status, "InternalError"), text[:500])
+    code = _CODES.get(answer.status, "InternalError")
+    if answer.status == 404 and _OF_A_BUCKET.search(answer.url.raw_path):
+        code = "NoSuchBucket"
+    return problem(answer.status, code, text[:500])
 
 
 def part_numbers(body: bytes) -> list[int]:

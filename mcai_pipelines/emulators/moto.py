@@ -1,9 +1,11 @@
 """moto's server for one host and port: ``python -m mcai_pipelines.emulators.moto HOST PORT``.
 
-It differs from ``moto_server`` in one point. S3 promises that of two conditional writes of one
+It differs from ``moto_server`` in two points. S3 promises that of two conditional writes of one
 key (``If-None-Match: *`` or ``If-Match``) at most one succeeds. moto looks at the condition and
 stores the object in two steps without a lock, in one thread per request, so that both may succeed
-and a commit be lost. Here a request that changes something waits for the one before it.
+and a commit be lost. Here a request that changes something waits for the one before it. And S3
+refuses an upload whose connection breaks before all of its ``Content-Length`` has come; moto would
+store the part.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from io import BytesIO
 from typing import Any
 
 _READS = ("GET", "HEAD")
+_INCOMPLETE = b"<Error><Code>IncompleteBody</Code><Message>It ended early</Message></Error>"
 
 
 def serialize_writes(app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
@@ -26,6 +29,9 @@ def serialize_writes(app: Callable[..., Iterable[bytes]]) -> Callable[..., Itera
         if environ["REQUEST_METHOD"] in _READS:
             return app(environ, start_response)
         body = _read(environ)  # a slow client must not make the others wait
+        if len(body) < int(environ.get("CONTENT_LENGTH") or 0):
+            start_response("400 Bad Request", [("Content-Type", "application/xml")])
+            return [_INCOMPLETE]
         environ.update({"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))})
         with lock:
             return app(environ, start_response)

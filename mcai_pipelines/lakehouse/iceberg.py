@@ -195,9 +195,17 @@ class IcebergLog:
                 update.append_data_file(
                     iceberg_codec.to_iceberg(file, self._storage.uri, schema, spec_id)
                 )
+        delete_files = iceberg_commit.keep_files(update)
         try:
             table = transaction.commit_transaction()
-        except (CommitFailedException, TableAlreadyExistsError) as error:
+        except TableAlreadyExistsError as error:
+            raise CommitConflict(f"{self._storage.uri}: {error}") from error
+        except CommitFailedException as error:
+            newest = self._load()
+            landed = newest.snapshot_by_id(update.snapshot_id) if newest else None
+            if landed is not None:  # the answer was lost, and the client's second try refused
+                return _version(landed)
+            delete_files()
             raise CommitConflict(f"{self._storage.uri}: {error}") from error
         return _version(cast("Snapshot", table.snapshot_by_id(update.snapshot_id)))
 

@@ -166,6 +166,21 @@ def is_live(manifest: ManifestFile) -> bool:
     return manifest.has_added_files() or manifest.has_existing_files()
 
 
+def keep_files(update: _SnapshotProducer[Any]) -> Callable[[], None]:
+    """Keep the manifests of an update whose commit is refused, until that is known to be so.
+
+    PyIceberg deletes them at once. But a catalog's client that tries again after a lost answer is
+    refused because of its own first try, which landed: its version would refer to files that are
+    gone.
+
+    Returns:
+        Deletes them.
+    """
+    delete = update._clean_all_uncommitted
+    update._clean_all_uncommitted = lambda: None  # type: ignore[method-assign]
+    return delete
+
+
 def remove_files(
     update: _SnapshotProducer[Any], entries: Sequence[tuple[IcebergDataFile, str]]
 ) -> None:

@@ -38,7 +38,8 @@ class Exchange:
 
     Attributes:
         method: Its method.
-        target: Path and query, decoded.
+        target: Path and query, decoded; where AWS has one address for all that a service does,
+            what it is asked for follows: ``/#AWSGlue.UpdateTable``.
         sent: Bytes of its body that came from the client.
         status: The status of the server's answer, or of the injected one; None without one.
         received: Bytes of the answer's body that were sent to the client.
@@ -137,7 +138,7 @@ class Proxy(TcpProxy):
         connection = _Connection(reader, writer, self._server)
         try:
             while (request := await read_head(reader)) is not None:
-                exchange = Exchange(request.method, unquote(request.target))
+                exchange = Exchange(request.method, _target(request))
                 self.log.append(exchange)
                 exchange.fault = self._fault(exchange)
                 if isinstance(exchange.fault, Outage):
@@ -264,6 +265,11 @@ class _Connection:
         """End our connection to the server."""
         if self._there is not None:
             self._there[1].close()
+
+
+def _target(request: Head) -> str:
+    asked = request.get("x-amz-target")
+    return unquote(request.target) + (f"#{asked}" if asked else "")
 
 
 async def _nothing() -> Any:

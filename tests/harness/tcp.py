@@ -79,8 +79,11 @@ class TcpProxy:
 
     async def _close(self) -> None:
         if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+            listener, self._listener = self._listener, None
+            for each in listener.sockets:
+                self._loop.remove_reader(each.fileno())
+            await asyncio.sleep(0.01)  # asyncio forgets those whom it has just let in otherwise
+            listener.close()
         await self._cut()
 
     async def _end(self) -> None:
