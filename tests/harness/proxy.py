@@ -228,8 +228,8 @@ class _Connection:
             if isinstance(fault, ResetResponse) and exchange.received + size > fault.after:
                 self._writer.write(data[: fault.after - exchange.received])
                 break
+            exchange.received += size  # counted first: the client may have it before we go on
             await self._write_paced(data, fault.rate if isinstance(fault, Slow) else None)
-            exchange.received += size
         if isinstance(fault, LoseAnswer | ResetResponse):
             with contextlib.suppress(OSError):
                 await self._writer.drain()
