@@ -168,7 +168,7 @@ def test_the_asset_page_says_what_the_contract_says(server: Server, browser: Pag
 
 
 def test_automation_derives_what_was_backfilled(server: Server, browser: Page) -> None:
-    wait_for_runs(server, 3)
+    wait_for_runs(server, 4)  # the replicas of the products, then what reads one of them
 
     sales = server.home.lake.table(SALES)
     assert same_rows(sales.scan(), expected_weekly_sales(SITE, week_dates(2, 4)))
