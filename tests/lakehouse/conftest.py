@@ -28,9 +28,9 @@ MIRRORED = [(primary, mirror) for primary, mirror in FORMATS if mirror]
 
 
 @pytest.fixture(autouse=True)
-def sweep_failed_sinks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The marker of a failed sink goes with the next sweep, not after a minute."""
-    monkeypatch.setattr(flight, "LATE", dt.timedelta(0))
+def sweep_failed_sinks_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The marker of a failed sink goes after a moment, not after a minute."""
+    monkeypatch.setattr(flight, "LATE", dt.timedelta(seconds=0.5))
 
 
 def schema_of(columns: Mapping[str, IcebergType], required: Collection[str] = ()) -> Schema:

@@ -71,10 +71,10 @@ def data_files(table: Table) -> set[str]:
     return {path for path in files_below(table.storage.uri) if path.startswith("_data/")}
 
 
-def assert_nothing_left_but(table: Table, files: set[str]) -> None:
+def assert_nothing_left_but(table: Table, files: set[str], folder: str = "") -> None:
     """A failed write leaves no file; what its sink was at may end just after it has failed."""
     deadline = time.monotonic() + 30
-    while files_below(table.storage.uri) != files:
-        assert time.monotonic() < deadline, files_below(table.storage.uri) - files
-        table.sweep()
+    while files_below(table.storage.uri, folder) != files:
+        assert time.monotonic() < deadline, files_below(table.storage.uri, folder) ^ files
         time.sleep(0.02)
+        table.sweep()

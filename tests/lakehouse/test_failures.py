@@ -72,11 +72,8 @@ def assert_goes_on(table: Table, rows: int) -> None:
     assert heights(table) == [rows] * len(table.formats)
     table.write(SMALL)
     assert heights(table) == [rows + 3] * len(table.formats)
-    assert files_below(table.storage.uri, "_staged") == set()
-    committed = {f"{table.storage.uri}/{path}" for path in table.head().files}
-    assert {
-        f"{table.storage.uri}/{p}" for p in files_below(table.storage.uri, "_data")
-    } == committed
+    assert_nothing_left_but(table, set(), "_staged")
+    assert_nothing_left_but(table, set(table.head().files), "_data")
 
 
 # ---------------------------------------------------------------- a full disk

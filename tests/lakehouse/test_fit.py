@@ -201,6 +201,7 @@ def test_missing_values_of_required_columns_are_counted(make_table: MakeTable) -
     table = make_table(schema=schema_of(columns, required=["id", "name"]), source="c.yaml")
     before = pl.DataFrame({"id": [0], "name": ["a"], "small": [1], "x": [0.5]})
     table.write(before)
+    files = files_below(table.storage.uri)
     with pytest.raises(SchemaMismatch) as caught:
         table.write(
             pl.LazyFrame(
@@ -221,7 +222,7 @@ def test_missing_values_of_required_columns_are_counted(make_table: MakeTable) -
         " correct it in the asset, or widen the contract",
     ]
     assert table.scan().collect().equals(before.cast({"small": pl.Int32}))
-    assert len(files_below(table.storage.uri, "_data")) == 1
+    assert_nothing_left_but(table, files)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,11 @@ from mcai_pipelines.lakehouse.errors import SchemaMismatch
 from mcai_pipelines.lakehouse.failures import StorageFailed
 from mcai_pipelines.lakehouse.table import Table
 from tests.lakehouse.conftest import FORMATS, schema_of
-from tests.lakehouse.plain_readers import assert_reads_everywhere, files_below
+from tests.lakehouse.plain_readers import (
+    assert_nothing_left_but,
+    assert_reads_everywhere,
+    files_below,
+)
 
 every_format = pytest.mark.parametrize(("primary", "mirrored"), FORMATS)
 
@@ -134,7 +138,7 @@ def test_a_value_too_long_for_a_folder(make_table: MakeTable) -> None:
     table = make_table(partition_by=["p"])
     with pytest.raises(StorageFailed, match="a partition value is too long for a file name"):
         table.write(pl.DataFrame({"p": ["😀" * 22]}))
-    assert not files_below(table.storage.uri, "_data")
+    assert_nothing_left_but(table, set())
 
 
 @pytest.mark.parametrize(
