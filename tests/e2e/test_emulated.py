@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import dagster as dg
 import polars as pl
@@ -128,3 +129,23 @@ def test_dagsters_events_are_in_postgres(runs: Runs, monkeypatch: pytest.MonkeyP
         assert instance.get_runs_count() == 2
         assert instance.get_latest_materialization_event(dg.AssetKey(["global", "products"]))
     assert not list(folder.rglob("*.db"))
+
+
+def test_no_event_and_no_file_of_the_instance_holds_a_secret(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = runs.emulated.env
+    password = urlsplit(env["MCAI_EMULATED_POSTGRES_URL"]).password
+    assert password
+    secrets = [env["MCAI_EMULATED_SECRET"], env["MCAI_EMULATED_AZURE_KEY"], password]
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    home = Path(env["MCAI_HOME"])
+    with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
+        runs_made = instance.get_runs()
+        events = [e for run in runs_made for e in instance.all_logs(run.run_id)]
+        texts = [*map(dg.serialize_value, runs_made), *map(dg.serialize_value, events)]
+    texts += [file.read_bytes().decode("latin-1") for file in home.rglob("*") if file.is_file()]
+    assert len(events) > 100
+    assert any("s3://lake-aws/" in text for text in texts)  # what is no secret is found
+    assert not [text for text in texts for secret in secrets if secret in text]
