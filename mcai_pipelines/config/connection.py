@@ -27,7 +27,7 @@ _ABFSS = re.compile(r"abfss://[^/@]+@[^/@.]+\.(dfs|blob)\.core\.windows\.net(/|$
 def connection_rules(site: Mapping[str, Any]) -> Iterator[Broken]:
     """Every broken rule of how one site is reached, locations relative to the site."""
     provider = site.get("provider")
-    if provider not in CREDENTIAL_KEYS:
+    if not isinstance(provider, str) or provider not in CREDENTIAL_KEYS:
         return
     if provider == "local":
         yield from _nothing_to_connect_to(site)
@@ -38,7 +38,7 @@ def connection_rules(site: Mapping[str, Any]) -> Iterator[Broken]:
     yield from _needs_endpoint(site)
     credentials = site.get("credentials")
     if isinstance(credentials, Mapping):
-        yield from _credentials(str(provider), list(map(str, credentials)))
+        yield from _credentials(provider, list(map(str, credentials)))
     elif credentials == "workload-identity" and provider == "s3":
         yield Broken(
             ("credentials",),
